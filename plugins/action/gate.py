@@ -1,0 +1,265 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Soak a gate and judge it. Documented in plugins/modules/gate.py, since ansible-doc looks for actions there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
+from ansible_collections.levibot.transition.plugins.module_utils.gates.judge import Judge
+from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Look, Verdict
+from ansible_collections.levibot.transition.plugins.module_utils.gates.words import explain
+from ansible_collections.levibot.transition.plugins.module_utils.sources import Sources
+from ansible_collections.levibot.transition.plugins.module_utils.sources.options import SOURCES, SUBJECT
+from ansible_collections.levibot.transition.plugins.module_utils.sources.window import Window
+from ansible_collections.levibot.transition.plugins.plugin_utils import screen
+from ansible_collections.levibot.transition.plugins.plugin_utils.recorder import Recorder, RecordError
+from ansible_collections.levibot.transition.plugins.plugin_utils.soak import Hands, Samples, Soak, StoppedError
+
+display = Display()
+
+ARGUMENTS: dict[str, Any] = {
+    "gate": {"type": "dict", "required": True},
+    "sources": SOURCES,
+    "subject": SUBJECT,
+    "observe_from": {"type": "str", "choices": ["controller", "target"], "default": "controller"},
+    "started_at": {"type": "float"},
+    "state": {"type": "dict"},
+    "ledger": {"type": "dict", "options": {"path": {"type": "path", "required": True}, "rollout": {"type": "str", "required": True}}},
+    "record_every": {"type": "float", "default": 60.0},
+    "screen": {"type": "str", "choices": ["auto", "live", "plain", "quiet"], "default": "auto"},
+}
+LOOKS_RETURNED = 10
+
+
+class ActionModule(ActionBase):
+    """Asks, judges, shows and records until the gate is decided."""
+
+    _supports_async = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._arguments()
+        if self._task.check_mode:
+            return _unjudged(args["gate"])
+        run = _Run(args, self._asker(args, task_vars), self._recorder(args, task_vars), self._screen(args))
+        verdict = run.soak(Guard())
+        return self._conclude(args["gate"], verdict, run.result(verdict))
+
+    def _arguments(self) -> dict[str, Any]:
+        _checked, args = self.validate_argument_spec(ARGUMENTS)
+        # Tagged values and containers of the templating engine end here: what is kept and returned are plain JSON types.
+        return json.loads(json.dumps(args))
+
+    def _conclude(self, gate: dict[str, Any], verdict: Verdict, result: dict[str, Any]) -> dict[str, Any]:
+        if verdict.safe:
+            return {**result, "failed": False}
+        if gate.get("on_fail") == "warn":
+            display.warning(result["reason"])
+            return {**result, "failed": False}
+        raise AnsibleActionFail(result["reason"], result={**result, "failed": True})
+
+    def _asker(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> Asker:
+        if args["observe_from"] == "target":
+            return _TargetAsker(args, lambda asked: self._execute_module("levibot.transition.measure", asked, task_vars=task_vars))
+        return _ControllerAsker(args, self._task_environment())
+
+    def _task_environment(self) -> dict[str, str]:
+        """The task's ``environment:``, which ansible-core applies to modules only."""
+        environment: dict[str, Any] = {}
+        self._compute_environment_string(environment)
+        return {str(name): str(value) for name, value in environment.items()}
+
+    def _recorder(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> Recorder:
+        ledger = args.get("ledger")
+
+        def write(entries: list[dict[str, Any]]) -> None:
+            if not ledger:
+                return
+            asked = {"path": ledger["path"], "rollout": ledger["rollout"], "state": "recorded", "entries": entries}
+            try:
+                answer = self._execute_module("levibot.transition.ledger", asked, task_vars=task_vars)
+            except AnsibleError as problem:
+                raise RecordError(f"the ledger cannot be written: {problem}") from problem
+            if answer.get("failed"):
+                raise RecordError(f"the ledger cannot be written: {answer.get('msg', 'no reason given')}")
+
+        return Recorder(write, args["record_every"])
+
+    def _screen(self, args: dict[str, Any]) -> screen.Screen:
+        style, terminal = args["screen"], screen.terminal_of(os.getppid(), os.environ)
+        if style == "quiet":
+            return screen.Quiet()
+        if style == "plain" or terminal is None:
+            return screen.Plain(display.display, args["gate"])
+        colored = screen.wants_color(os.environ, bool(constants.ANSIBLE_NOCOLOR))
+        # Only on the screen: the redrawn block would fill a log file with control characters.
+        return screen.Live(lambda text: display.display(text, screen_only=True), args["gate"], lambda: screen.columns_of(terminal), colored)
+
+
+class Guard:
+    """Says when to go: the one place for it. Signal handlers set `reason`; the soak notices within a second."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._parent = os.getppid()
+
+    def __call__(self) -> None:
+        # A controlling process that is killed leaves its workers alive, and nobody then acts on a verdict.
+        if os.getppid() != self._parent:
+            self.reason = self.reason or "the controlling process is gone"
+        if self.reason:
+            raise StoppedError(self.reason)
+
+
+class Asker:
+    """Asks all checks about one window. ``state`` is what a continued soak needs to hand in."""
+
+    def __init__(self, args: dict[str, Any]) -> None:
+        self._args = args
+        self.state: dict[str, Any] = (args.get("state") or {}).get("sources") or {}
+
+    def __call__(self, started_at: float, at: float) -> Samples:
+        raise NotImplementedError
+
+
+class _ControllerAsker(Asker):
+    def __init__(self, args: dict[str, Any], environment: dict[str, str]) -> None:
+        super().__init__(args)
+        self._sources = Sources(args["sources"], environment=environment)
+
+    def __call__(self, started_at: float, at: float) -> Samples:
+        subject = self._args["subject"]
+        window = Window(started_at, at, subject["slot"], subject["stable"])
+        found, self.state = self._sources.ask(self._args["gate"]["checks"], window, self.state)
+        return found
+
+
+class _TargetAsker(Asker):
+    def __init__(self, args: dict[str, Any], execute: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(args)
+        self._execute = execute
+
+    def __call__(self, started_at: float, at: float) -> Samples:
+        asked = {name: self._args[name] for name in ("sources", "subject")}
+        asked |= {"checks": self._args["gate"]["checks"], "started_at": started_at, "at": at, "state": self.state}
+        try:
+            answer = self._execute(asked)
+        except AnsibleError as problem:
+            answer = {"failed": True, "msg": str(problem)}
+        if answer.get("failed") or "samples" not in answer:
+            why = f"the target could not be asked: {answer.get('msg', 'no answer')}"
+            return {check["id"]: seen.error(why) for check in self._args["gate"]["checks"]}
+        self.state = answer["state"]
+        return {check_id: seen.from_dict(sample) for check_id, sample in answer["samples"].items()}
+
+
+class _Run:
+    """One gate on its way: puts judge, sources, ledger and screen together."""
+
+    def __init__(self, args: dict[str, Any], ask: Asker, recorder: Recorder, view: screen.Screen) -> None:
+        self._args = args
+        self._gate = args["gate"]
+        self._ask = ask
+        self._recorder = recorder
+        self._screen = view
+        self._judge = Judge(self._gate, (args.get("state") or {}).get("judge"))
+        self._looks: deque[dict[str, Any]] = deque(maxlen=LOOKS_RETURNED)
+        self._last: Look | None = None
+        self._started_at = 0.0
+
+    def soak(self, guard: Callable[[], None]) -> Verdict:
+        """The verdict, which is in the ledger when this returns. What cannot be recorded did not pass."""
+        hands = Hands(self._ask, self._seen, self._screen.tick, guard)
+        soak = Soak(self._gate, self._judge, hands, started_at=self._args.get("started_at"))
+        self._started_at = soak.started_at
+        try:
+            verdict = soak.run()
+        except StoppedError as stop:
+            verdict = self._judge.cut_short(max(0.0, soak.elapsed), str(stop))
+        self._screen.end(self._last)
+        self._recorder.add("verdict", soak.now, verdict.to_dict() | {"window": self._window(verdict), "reason": self._explained(verdict)})
+        try:
+            self._recorder.flush()
+        except RecordError as problem:
+            raise AnsibleActionFail(
+                f"Gate {self._gate['id']}: {verdict.verdict}, but {problem}. What is not recorded does not count.",
+                result={**self.result(verdict), "verdict": "fail", "safe": False, "failed": True},
+            ) from problem
+        return verdict
+
+    def result(self, verdict: Verdict) -> dict[str, Any]:
+        """Small and plain: the whole history is in the ledger."""
+        return {
+            "changed": False,
+            "gate": self._gate["id"],
+            "verdict": verdict.verdict,
+            "safe": verdict.safe,
+            "on_fail": self._gate.get("on_fail", "rollback"),
+            "reason": self._explained(verdict),
+            "deciding": list(verdict.deciding),
+            "checks": verdict.to_dict()["checks"],
+            "looks": verdict.looks,
+            "last_looks": list(self._looks),
+            "window": self._window(verdict),
+            "samples_at": self._samples_at(),
+            "state": self._state(),
+        }
+
+    def _seen(self, look: Look, found: Samples, at: float) -> None:
+        self._last = look
+        told = {check_id: sample.to_dict() for check_id, sample in found.items()}
+        self._recorder.add(
+            "look",
+            at,
+            {**look.to_dict(), "gate": self._gate["id"], "samples": told, "started_at": self._started_at, "state": self._state()},
+        )
+        self._looks.append(
+            {"at_seconds": look.at_seconds, "verdict": look.verdict, "values": {check.id: check.number for check in look.checks}}
+        )
+        self._screen.look(look)
+        try:
+            self._recorder.flush_if_due()
+        except RecordError as problem:
+            display.display(f"{self._gate['id']}: {problem}; it will be tried again")
+
+    def _state(self) -> dict[str, Any]:
+        return {"judge": self._judge.state, "sources": self._ask.state}
+
+    def _window(self, verdict: Verdict) -> dict[str, Any]:
+        return {"started_at": self._started_at, "ended_at": self._started_at + verdict.at_seconds, "seconds": self._gate["window_seconds"]}
+
+    def _samples_at(self) -> str:
+        ledger = self._args.get("ledger")
+        return f"{ledger['path']}, rollout {ledger['rollout']}" if ledger else ""
+
+    def _explained(self, verdict: Verdict) -> str:
+        return explain(verdict, self._samples_at())
+
+
+def _unjudged(gate: dict[str, Any]) -> dict[str, Any]:
+    """What check mode says: it asks nothing and waits for nothing, so it does not judge."""
+    conditions = [check["condition"]["text"] for check in gate["checks"]]
+    pace = f"over {gate['window_seconds']} s, with a look every {gate['interval_seconds']} s"
+    reason = f"Gate {gate['id']} would be judged {pace}: {'; '.join(conditions)}."
+    return {
+        "changed": False,
+        "failed": False,
+        "gate": gate["id"],
+        "verdict": "unjudged",
+        "safe": False,
+        "reason": reason,
+        "conditions": conditions,
+    }

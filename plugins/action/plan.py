@@ -1,0 +1,72 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Problem, Report
+from ansible_collections.levibot.transition.plugins.module_utils.plan.site import is_colour, unknown_variables
+from ansible_collections.levibot.transition.plugins.module_utils.plan.validate import validate
+from ansible_collections.levibot.transition.plugins.plugin_utils.roles import documented_variables
+
+ARGUMENT_SPEC = {
+    # raw, since a wrong type is one mistake among others, to be reported with all of them.
+    "plan": {"type": "raw", "required": True},
+    "plan_overrides": {"type": "raw", "default": {}},
+    "checks": {"type": "raw", "required": True},
+    "checks_overrides": {"type": "raw", "default": {}},
+    "site": {"type": "dict", "required": True},
+    # The names, which are no secrets.
+    "secret_variables": {"type": "list", "elements": "str", "default": [], "no_log": False},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on the control node, asks nobody, changes nothing."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(ARGUMENT_SPEC)
+        site = {**args["site"], **self._colours(task_vars), **self._secrets(args["secret_variables"], task_vars)}
+        plan, problems = validate(args["plan"], args["checks"], site, args["plan_overrides"], args["checks_overrides"])
+        problems = problems + _unknown(task_vars)
+        if problems:
+            raise AnsibleActionFail(_message(problems), result={"problems": [problem.to_dict() for problem in problems]})
+        return {**result, "changed": False, "plan": plan, "problems": []}
+
+    def _secrets(self, names: list[str], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Read here and not given as arguments: arguments can end up on a screen, whatever no_log says."""
+        return {name: self._value(name, task_vars) for name in names}
+
+    def _colours(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        found = {name: self._value(name, task_vars) for name in task_vars if is_colour(name)}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _value(self, name: str, task_vars: dict[str, Any]) -> Any:
+        try:
+            return self._templar.template(task_vars.get(name))
+        except AnsibleError:  # not defined yet, or not here: for those who use it to report
+            return None
+
+
+def _unknown(task_vars: dict[str, Any]) -> list[Problem]:
+    """Variables of all hosts and of the command line which carry a prefix of ours, but which no role has."""
+    report = Report()
+    hostvars = task_vars.get("hostvars", {})
+    names = set(task_vars).union(*(set(hostvars[host]) for host in hostvars))
+    unknown_variables(names, documented_variables(), report)
+    return report.problems
+
+
+def _message(problems: list[Problem]) -> str:
+    count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    return "\n".join([f"{count} in the plan and the site's variables; nothing was changed.", *(f"- {problem}" for problem in problems)])

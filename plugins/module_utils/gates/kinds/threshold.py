@@ -1,0 +1,50 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""threshold: one number against a limit at each look; `fail_after` consecutive looks over it are a fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.levibot.transition.plugins.module_utils.gates.compare import OPERATORS, holds
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._looks import fail_after
+from ansible_collections.levibot.transition.plugins.module_utils.gates.model import AGAINST, MET, SHORT, Kind, Reading
+from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import REQUIRED, Field, boolean, one_of, query
+from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import COUNT, UNITS, format_value
+from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
+
+
+def read(check: Mapping[str, Any], sample: Sample) -> Reading:
+    if sample.infinite:
+        value = f"{sample.infinite}Inf"
+        if check.get("allow_infinite"):
+            return Reading(MET, value=value, reason="infinite, which the plan allows")
+        return Reading(AGAINST, value=value, reason="infinite")
+    if sample.value is None or not math.isfinite(sample.value):
+        return Reading(SHORT, reason="no number")
+    value = format_value(sample.value, check["condition"].get("unit", COUNT))
+    condition = check["condition"]
+    if holds(sample.value, condition["op"], condition["limit"]):
+        return Reading(MET, value=value, number=sample.value)
+    return Reading(
+        AGAINST, value=value, reason="over the limit" if condition["op"] in ("<", "<=") else "not what is wanted", number=sample.value
+    )
+
+
+KIND = Kind(
+    sources=("prometheus",),
+    fields={
+        "query": Field(query, REQUIRED),
+        "unit": Field(one_of(*UNITS), COUNT),
+        "fail_after": Field(fail_after, 1),
+        "allow_infinite": Field(boolean, False),
+    },
+    read=read,
+    unit=lambda check: check.get("unit", COUNT),
+    ops=lambda _check: tuple(OPERATORS),
+    # A query over $elapsed tells of the whole window each time; any other tells of its instant.
+    momentary=lambda check: "elapsed" not in check.get("query", ""),
+)

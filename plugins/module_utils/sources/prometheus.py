@@ -1,0 +1,394 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prometheus, asked so that the answer does not depend on how often somebody looked.
+
+**Increases** are computed here from the stored values of each raw series, since ``increase()`` extrapolates and a gate counts. With
+the last value at or before the window's start as the baseline, an increase is *last - baseline*; what happened between the last
+scrape before the start and the first one after it therefore falls into the window. That is at most one scrape interval, which
+a gate's settle time covers. Then:
+
+- A series that fell was reset, and what it shows after that counts from 0. The few stretches in which resets happened are asked again in
+  finer steps, down to the raw samples; so one more answer of bounded size replaces the transfer of every sample of 28 hours.
+- A series without a baseline was born in the window. It counts from 0 if its target (``job``, ``instance``) was scraped before the series
+  was there: then it was seen not to exist. Otherwise Prometheus may just have met a server that counts since long,
+  and the first value is the baseline.
+- A baseline may be as old as LOOKBACK_SECONDS, past Prometheus's staleness marks: one failed scrape makes a series stale, and must not
+  make it look new-born. (``lookback_delta`` as a parameter of a query would not do: Prometheus 2.42 ignores it.)
+
+**Coverage** is the share of the window in which the store has data. For counters that is where a scrape of their target succeeded, so
+that a series without a single event is not taken for an outage. Of several targets one that was scraped is enough: what a counter of
+the others missed, its next scrape brings.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.samples import OK, Sample
+from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window, finite
+
+LOOKBACK_SECONDS = 300
+COVERAGE_BUCKETS = 240
+FINEST_BUCKET_MS = 250
+LONGEST_SCRAPE_INTERVAL_MS = 120_000
+TOLERATED_GAPS = 2.5
+RESET_BUCKETS = 60
+RAW_MS = 60_000
+MAX_RAW_CHUNKS = 120
+SAME_BOUND = 1e-9
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """By how much each series grew in the window; labels without the metric's name."""
+
+    by_series: dict[Labels, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.by_series.values())
+
+
+class Prometheus:
+    """The HTTP API of one Prometheus."""
+
+    def __init__(self, url: str, client: Client) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+
+    def instant(self, query: str, at: float, deadline: float | None = None) -> dict[Labels, float]:
+        """The value of each series of a vector (or of the one scalar), NaN and infinities included."""
+        data = self._query("query", {"query": query, "time": f"{at:.3f}"}, deadline)
+        if data["resultType"] == "scalar":
+            return {(): float(data["result"][1])}
+        if data["resultType"] != "vector":
+            raise UnusableError(f"the query gives a {data['resultType']} and no number: {query}")
+        return {_labels(item["metric"]): float(item["value"][1]) for item in data["result"]}
+
+    def grid(self, query: str, start_ms: int, step_ms: int, buckets: int, deadline: float | None = None) -> dict[Labels, dict[int, float]]:
+        """For each series the values at the ends of equal buckets, by the bucket's number from 0."""
+        asked = {
+            "query": query,
+            "start": _seconds(start_ms + step_ms),
+            "end": _seconds(start_ms + buckets * step_ms),
+            "step": _seconds(step_ms),
+        }
+        data = self._query("query_range", asked, deadline)
+        return {
+            _labels(item["metric"]): {round((float(at) * 1000 - start_ms) / step_ms) - 1: float(value) for at, value in item["values"]}
+            for item in data["result"]
+        }
+
+    def raw(self, selector: str, start_ms: int, end_ms: int, deadline: float | None = None) -> dict[Labels, list[float]]:
+        """The stored values of each series, in order."""
+        data = self._query("query", {"query": f"{selector}[{end_ms - start_ms}ms]", "time": _seconds(end_ms)}, deadline)
+        return {_labels(item["metric"]): [float(value) for _at, value in item["values"]] for item in data["result"]}
+
+    def rules(self, deadline: float | None = None) -> list[dict[str, Any]]:
+        """The alerting rules that are loaded, each with its group's interval."""
+        answer = self._client.get_json(f"{self._url}/api/v1/rules", {"type": "alert"}, deadline=deadline)
+        return [{**rule, "interval": group.get("interval", 0)} for group in answer["data"]["groups"] for rule in group["rules"]]
+
+    def now(self, deadline: float | None = None) -> float:
+        """The server's clock, which its samples are stamped with."""
+        return float(self._query("query", {"query": "time()"}, deadline)["result"][1])
+
+    def _query(self, endpoint: str, asked: dict[str, str], deadline: float | None) -> dict[str, Any]:
+        url = f"{self._url}/api/v1/{endpoint}"
+        try:
+            answer = self._client.request("POST", url, form=asked, deadline=deadline, retry=True).json()
+            return answer["data"]
+        except HttpError as problem:
+            if problem.status in (400, 422):
+                raise UnusableError(f"{problem.url} refuses the query {asked['query']!r}: {_prometheus_error(problem)}") from problem
+            raise
+        except (KeyError, TypeError):
+            raise UnusableError(f"{url} does not answer like Prometheus; check the URL") from None
+
+
+def measure(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
+    """One check's sample. Raises what :mod:`window` and :mod:`http` define."""
+    return KINDS[check["kind"]](check, window, prometheus)
+
+
+def _proportion(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
+    if check.get("samples"):
+        selector = window.expand(check["samples"])
+        covered = coverage(prometheus, selector, window)
+        total = _sum(prometheus, f"count_over_time({selector}[{_inside(window)}])", window)
+        high = _sum(prometheus, f"sum_over_time({selector}[{_inside(window)}])", window)
+        if not 0 <= high <= total:
+            raise UnusableError(f"{selector} has samples other than 0 and 1")
+        bad = total - high if check.get("of") == "good" else high
+    else:
+        # Asked before the total: a scrape that lands in between then adds to the total alone, never to the bad alone.
+        part = increases(prometheus, window.expand(check.get("bad") or check["good"]), window).total
+        selector = window.expand(check["total"])
+        counted = increases(prometheus, selector, window)
+        covered = coverage(prometheus, selector, window, counted)
+        total = counted.total
+        bad = part if check.get("bad") else max(0.0, total - part)
+    if total <= 0:
+        raise NothingThereError("no events in the window so far", covered)
+    value = 1 - bad / total if check.get("of") == "good" else bad / total
+    return Sample(status=OK, value=value, bad=bad, total=total, coverage_ratio=covered)
+
+
+def _quantile(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
+    selector = window.expand(check["buckets"])
+    counted = increases(prometheus, selector, window)
+    covered = coverage(prometheus, selector, window, counted)
+    bounds = _cumulative(counted, selector)
+    total = bounds[-1][1] if bounds else 0.0
+    if total <= 0:
+        raise NothingThereError("no events in the window so far", covered)
+    within, detail = _within(bounds, float(check["condition"]["limit"]))
+    value, beyond = quantile_of(bounds, float(check.get("quantile", 0.95)))
+    detail = "; ".join(
+        part for part in (detail, f"the quantile lies beyond the last bucket, so it is at least {value:g} s" if beyond else "") if part
+    )
+    return Sample(status=OK, detail=detail, value=value, bad=max(0.0, total - within), total=total, coverage_ratio=covered)
+
+
+def _threshold(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
+    query = window.expand(check["query"])
+    found = prometheus.instant(query, window.at, window.deadline)
+    if not found:
+        raise NothingThereError("the query finds no series", 0.0)
+    if len(found) > 1:
+        shown = ", ".join(_shown(labels) for labels in sorted(found)[:3])
+        raise UnusableError(f"the query finds {len(found)} series where one is expected ({shown}): aggregate them")
+    value = next(iter(found.values()))
+    if math.isnan(value):
+        raise NothingThereError("the query gives NaN", 0.0)
+    # Over a whole window an outage of the store must show; what the query reads is unknown here, but an outage stops every scrape.
+    covered = coverage(prometheus, "up", window, unknown=1.0) if "$elapsed" in check["query"] or "${elapsed}" in check["query"] else 1.0
+    if math.isinf(value):
+        return Sample(status=OK, infinite="+" if value > 0 else "-", coverage_ratio=covered)
+    return Sample(status=OK, value=value, coverage_ratio=covered)
+
+
+KINDS: dict[str, Callable[[dict[str, Any], Window, Prometheus], Sample]] = {
+    "proportion": _proportion,
+    "quantile": _quantile,
+    "threshold": _threshold,
+}
+
+
+def increases(prometheus: Prometheus, selector: str, window: Window) -> Counted:
+    """How much each counter grew in the window, exact to the stored sample (module's text)."""
+    inside, deadline = _inside(window), window.deadline
+    last = prometheus.instant(f"last_over_time({selector}[{inside}])", window.at, deadline)
+    base = prometheus.instant(f"last_over_time({selector}[{LOOKBACK_SECONDS}s])", window.started_at, deadline)
+    lowest = prometheus.instant(f"min_over_time({selector}[{inside}])", window.at, deadline)
+    falls = prometheus.instant(f"resets({selector}[{inside}])", window.at, deadline)
+    born = last.keys() - base.keys()
+    from_zero = _seen_to_be_absent(prometheus, selector, window, born) if born else set()
+    starts = {key: base.get(key, 0.0 if key in from_zero else None) for key in last}
+    fell = {key: starts[key] for key in last if falls.get(key)}
+    grown = {key: _step(starts[key], lowest.get(key, value), value) for key, value in last.items() if key not in fell}
+    if fell:
+        start_ms = round(window.started_at * 1000)
+        grown.update(_Recount(prometheus, selector, deadline).over(start_ms, start_ms + window.milliseconds, fell))
+    return Counted(grown)
+
+
+def _step(before: float | None, lowest: float, last: float) -> float:
+    """The increase to `last` over samples that never fall among themselves, of which `lowest` is therefore the first."""
+    if before is None:
+        return last - lowest
+    return last - before if lowest >= before else last
+
+
+def _seen_to_be_absent(prometheus: Prometheus, selector: str, window: Window, born: set[Labels]) -> set[Labels]:
+    """The series whose target was scraped while they did not exist yet."""
+    deadline, inside = window.deadline, _inside(window)
+    jobs = _alternatives(dict(key).get("job") for key in born)
+    if not jobs:
+        return set()
+    up = f'up{{job=~"{jobs}"}}'
+    before = prometheus.instant(f"sum by (job, instance) (sum_over_time({up}[{LOOKBACK_SECONDS}s]))", window.started_at, deadline)
+    during = prometheus.instant(f"sum by (job, instance) (sum_over_time({up}[{inside}]))", window.at, deadline)
+    present = prometheus.instant(f"count_over_time({selector}[{inside}])", window.at, deadline)
+    return {key for key in born if before.get(_target(key), 0) > 0 or during.get(_target(key), 0) > present.get(key, 0)}
+
+
+@dataclass
+class _Recount:
+    """Counts across resets, in ever finer stretches around them."""
+
+    prometheus: Prometheus
+    selector: str
+    deadline: float | None
+    chunks_left: int = MAX_RAW_CHUNKS
+
+    def over(self, start: int, end: int, before: dict[Labels, float | None]) -> dict[Labels, float]:
+        """The increases from start to end (milliseconds) of the series in `before`, which holds each one's last value ahead of it."""
+        if end - start <= RAW_MS:
+            return self._over_raw(start, end, before)
+        step = (end - start) // RESET_BUCKETS
+        last, lowest, falls = (
+            self.prometheus.grid(query.format(f"{self.selector}[{step}ms]"), start, step, RESET_BUCKETS, self.deadline)
+            for query in ("last_over_time({})", "min_over_time({})", "resets({}) > 0")
+        )
+        grown, previous = dict.fromkeys(before, 0.0), dict(before)
+        for bucket in range(RESET_BUCKETS):
+            finer: dict[Labels, float | None] = {}
+            for key in before:
+                if bucket not in last.get(key, {}):
+                    continue
+                if bucket in falls.get(key, {}):
+                    finer[key] = previous[key]
+                else:
+                    grown[key] += _step(previous[key], lowest[key][bucket], last[key][bucket])
+                previous[key] = last[key][bucket]
+            if finer:
+                _add(grown, self.over(start + bucket * step, start + (bucket + 1) * step, finer))
+        if start + RESET_BUCKETS * step < end:
+            _add(grown, self.over(start + RESET_BUCKETS * step, end, previous))
+        return grown
+
+    def _over_raw(self, start: int, end: int, before: dict[Labels, float | None]) -> dict[Labels, float]:
+        self.chunks_left -= 1
+        if self.chunks_left < 0:
+            raise UnusableError(f"the counters {self.selector} were reset too often to be counted: something restarts all the time")
+        raw = self.prometheus.raw(self.selector, start, end, self.deadline)
+        return {key: _walk(value, raw.get(key, [])) for key, value in before.items()}
+
+
+def _add(grown: dict[Labels, float], more: dict[Labels, float]) -> None:
+    for key, value in more.items():
+        grown[key] += value
+
+
+def _walk(before: float | None, values: list[float]) -> float:
+    grown = 0.0
+    for value in values:
+        if before is not None:
+            grown += value - before if value >= before else value
+        before = value
+    return grown
+
+
+def coverage(prometheus: Prometheus, selector: str, window: Window, counted: Counted | None = None, unknown: float = 0.0) -> float:
+    """The share of the window with data of the selector or, for counters, with a scrape of their targets."""
+    asked = [f"max(count_over_time({selector}[%s]))"]
+    jobs, instances = (
+        _alternatives(dict(key).get(label) for key in (counted.by_series if counted else ())) for label in ("job", "instance")
+    )
+    if jobs and instances:
+        asked.insert(0, f'max(sum_over_time(up{{job=~"{jobs}",instance=~"{instances}"}}[%s])) > 0')
+    step = max(FINEST_BUCKET_MS, math.ceil(window.milliseconds / COVERAGE_BUCKETS))
+    buckets = window.milliseconds // step
+    if not buckets:
+        return 1.0
+    for query in asked:
+        found = prometheus.grid(query % f"{step}ms", round(window.started_at * 1000), step, buckets, window.deadline)
+        if found:
+            return covered_share(sorted(next(iter(found.values()))), buckets, LONGEST_SCRAPE_INTERVAL_MS / step)
+    return unknown
+
+
+def covered_share(filled: list[int], buckets: int, longest_gap: float) -> float:
+    """The share of the buckets that hold data, where a scrape interval may be longer than a bucket.
+
+    The usual distance between filled buckets (at most `longest_gap`) tells the scrape interval. A longer distance is an outage, of which
+    one interval still counts as covered by the sample before it.
+    """
+    if not filled:
+        return 0.0
+    distances = [after - before for before, after in zip([-1, *filled], [*filled, buckets])]
+    inner = sorted(distances[1:-1])
+    usual = min(inner[len(inner) // 2] if inner else longest_gap, longest_gap)
+    tolerated = max(usual * TOLERATED_GAPS, 1.0)
+    # The distance from before the first bucket and to behind the last is one more than the gap there.
+    covered = sum(distance if distance <= tolerated else usual for distance in distances) - 1
+    return max(0.0, min(1.0, covered / buckets))
+
+
+def quantile_of(bounds: list[tuple[float, float]], quantile: float) -> tuple[float, bool]:
+    """The quantile by linear interpolation in its bucket, as ``histogram_quantile`` does it, and whether it lies beyond the finite ones."""
+    rank = quantile * bounds[-1][1]
+    lower, below = 0.0, 0.0
+    for bound, count in bounds:
+        if count >= rank and count > below:
+            if math.isinf(bound):
+                return lower, True
+            return lower + (bound - lower) * (rank - below) / (count - below), False
+        lower, below = bound, count
+    return lower, True
+
+
+def _within(bounds: list[tuple[float, float]], limit: float) -> tuple[float, str]:
+    """How many events took at most `limit`, and how exact that is."""
+    lower, below = 0.0, 0.0
+    for bound, count in bounds:
+        if math.isclose(bound, limit, rel_tol=SAME_BOUND):
+            return count, ""
+        if bound > limit:
+            if math.isinf(bound):
+                return below, f"the limit {limit:g} s lies beyond the last bucket ({lower:g} s), so all slower than that count as too slow"
+            share = (limit - lower) / (bound - lower)
+            return below + (count - below) * share, f"interpolated between the buckets {lower:g} s and {bound:g} s"
+        lower, below = bound, count
+    return below, ""
+
+
+def _cumulative(counted: Counted, selector: str) -> list[tuple[float, float]]:
+    """(upper bound, events up to it) over all series together."""
+    sums: dict[float, float] = {}
+    layouts: dict[Labels, set[float]] = {}
+    for key, value in counted.by_series.items():
+        labels = dict(key)
+        try:
+            bound = float(labels.pop("le"))
+        except (KeyError, ValueError):
+            raise UnusableError(f"{selector} has a series without a bucket's bound (label le)") from None
+        sums[bound] = sums.get(bound, 0.0) + value
+        layouts.setdefault(tuple(sorted(labels.items())), set()).add(bound)
+    if layouts and (any(layout != set(sums) for layout in layouts.values()) or not math.isinf(max(sums))):
+        raise UnusableError(f"the series of {selector} have different buckets, or lack the bucket +Inf, and cannot be added up")
+    return sorted(sums.items())
+
+
+def _sum(prometheus: Prometheus, query: str, window: Window) -> float:
+    return sum(finite(value, query) for value in prometheus.instant(query, window.at, window.deadline).values())
+
+
+def _inside(window: Window) -> str:
+    """The window without its first millisecond, since a sample at the very start is the baseline. (Prometheus 2 includes it, 3 does not.)"""
+    return f"{max(1, window.milliseconds - 1)}ms"
+
+
+def _labels(metric: dict[str, str]) -> Labels:
+    return tuple(sorted((key, value) for key, value in metric.items() if key != "__name__"))
+
+
+def _target(key: Labels) -> Labels:
+    return tuple(item for item in key if item[0] in ("instance", "job"))
+
+
+def _alternatives(values: Any) -> str:
+    """A regular expression, ready for a PromQL string, that matches just these values."""
+    return "|".join(re.escape(value).replace("\\", "\\\\").replace('"', '\\"') for value in sorted({value for value in values if value}))
+
+
+def _shown(labels: Labels) -> str:
+    return "{" + ", ".join(f'{key}="{value}"' for key, value in labels) + "}"
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f}"
+
+
+def _prometheus_error(problem: HttpError) -> str:
+    match = re.search(rb'"error":"((?:[^"\\]|\\.)*)"', problem.body)
+    return match.group(1).decode("utf-8", "replace") if match else problem.what

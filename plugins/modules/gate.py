@@ -1,0 +1,175 @@
+#!/usr/bin/python
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gate
+short_description: Soak a gate, judge it, and fail unless it passed
+version_added: 0.1.0
+author:
+  - levibot.transition contributors (@levibot)
+description:
+  - Waits until the traffic has settled, then asks all checks of a gate at every interval of its window, judges each look, shows it, records
+    it in the ledger, and ends with the verdict.
+  - A window is judged on what the metrics store recorded. The looks are there to fail early, and how often they happen does not change
+    what passes.
+  - Fails with the verdict V(fail) or V(blind) in its result, so that a rescue can tell. Only V(pass) is a success,
+    unless the gate's C(on_fail) is V(warn).
+  - Run it once for all hosts (C(run_once)), since a task that waits holds a fork.
+requirements:
+  - jmespath on the machine that asks, for checks with C(source=api) only
+options:
+  gate:
+    description: A normalised gate, as a validated plan holds it.
+    type: dict
+    required: true
+  observe_from:
+    description:
+      - Where the sources are asked from.
+      - V(controller) asks from the control node, over connections that are kept.
+      - V(target) asks from the task's host through M(levibot.transition.measure), for sources that listen on its loopback only.
+    type: str
+    choices: [controller, target]
+    default: controller
+  started_at:
+    description:
+      - When the window began, in seconds since the epoch, to continue one that was interrupted. The settle time is not waited for again.
+      - The time in between counts as far as the store has data for it.
+    type: float
+  state:
+    description: RV(state) of the interrupted run, to be found with each look in the ledger.
+    type: dict
+  ledger:
+    description: Where each look and the verdict are recorded, on the task's host. Nothing is recorded unless given.
+    type: dict
+    suboptions:
+      path:
+        description: The ledger's file.
+        type: path
+        required: true
+      rollout:
+        description: The rollout's id.
+        type: str
+        required: true
+  record_every:
+    description: Looks are written together, at least every so many seconds and at the verdict.
+    type: float
+    default: 60.0
+  screen:
+    description:
+      - How the soak is shown. V(auto) and V(live) draw one block in place on a terminal that somebody watches, and plain lines elsewhere,
+        which includes AWX and CI.
+      - V(plain) writes a line for each change of state and one at least every minute. V(quiet) shows nothing.
+      - C(NO_COLOR) and C(ANSIBLE_NOCOLOR) are honoured.
+    type: str
+    choices: [auto, live, plain, quiet]
+    default: auto
+extends_documentation_fragment:
+  - levibot.transition.sources
+attributes:
+  action:
+    description: Is an action, which runs on the control node and keeps one fork busy for the whole window.
+    support: full
+  async:
+    description: Cannot run with C(async).
+    support: none
+  check_mode:
+    description: Asks nothing and waits for nothing. Says what would be judged, with the verdict V(unjudged).
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+seealso:
+  - module: levibot.transition.measure
+  - module: levibot.transition.ledger
+"""
+
+EXAMPLES = r"""
+- name: Soak the first step
+  levibot.transition.gate:
+    gate: "{{ levibot_validated.phase2.steps[0].gate }}"
+    subject: {slot: green, stable: blue}
+    sources:
+      prometheus: {url: "http://127.0.0.1:9090"}
+      alertmanager: {url: "http://127.0.0.1:9093"}
+      api:
+        urls: {blue: "http://127.0.0.1:19111", green: "http://127.0.0.1:19112"}
+        token: "{{ levibot_admin_token }}"
+    observe_from: target
+    ledger: {path: /var/lib/levibot/ledger.db, rollout: 20261124T112200Z-v1.8.0-beta}
+  run_once: true
+"""
+
+RETURN = r"""
+gate:
+  description: The gate's id.
+  returned: always
+  type: str
+  sample: phase2.step1
+verdict:
+  description: V(pass), V(fail) or V(blind) (the sources could not be asked); V(unjudged) in check mode.
+  returned: always
+  type: str
+  sample: pass
+safe:
+  description: Whether the gate allows to go on. True with V(pass) only.
+  returned: always
+  type: bool
+  sample: true
+reason:
+  description: One paragraph with the checks that decided, what was measured, what was allowed, and where the samples are.
+  returned: always
+  type: str
+  sample: "Gate phase2.step1 failed after 42s of 30m: error_rate was 4.1% (82 of 2,000 requests), allowed < 0.1% (3 looks)."
+on_fail:
+  description: What the plan wants done about a gate that did not pass.
+  returned: when judged
+  type: str
+  sample: rollback
+deciding:
+  description: The checks that made the verdict.
+  returned: when judged
+  type: list
+  elements: str
+  sample: [error_rate]
+checks:
+  description: Each check as the last look saw it.
+  returned: when judged
+  type: list
+  elements: dict
+  sample: [{id: error_rate, kind: proportion, mode: enforce, state: fail, value: "4.1%", limit: "< 0.1%", number: 0.041}]
+looks:
+  description: How many looks there were.
+  returned: when judged
+  type: int
+  sample: 3
+last_looks:
+  description: The last looks, at most ten. All of them are in the ledger.
+  returned: when judged
+  type: list
+  elements: dict
+  sample: [{at_seconds: 30.0, verdict: pending, values: {error_rate: 0.02}}]
+window:
+  description: When the window began and when it was decided (seconds since the epoch), and how long it was to be.
+  returned: when judged
+  type: dict
+  sample: {started_at: 1763980800.0, ended_at: 1763980842.0, seconds: 1800}
+samples_at:
+  description: Where all samples are. Empty without O(ledger).
+  returned: when judged
+  type: str
+  sample: /var/lib/levibot/ledger.db, rollout 20261124T112200Z-v1.8.0-beta
+state:
+  description: What continues this gate as O(state), together with RV(window.started_at) as O(started_at).
+  returned: when judged
+  type: dict
+  sample: {}
+conditions:
+  description: What would be judged.
+  returned: in check mode
+  type: list
+  elements: str
+  sample: ["api_uptime > 99.9%", "error_rate < 0.1%"]
+"""

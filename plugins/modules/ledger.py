@@ -1,0 +1,324 @@
+#!/usr/bin/python
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ledger
+short_description: Record a rollout durably, and read the record
+version_added: 0.1.0
+author:
+  - levibot.transition contributors (@levibot)
+description:
+  - Keeps the ledger of rollouts in one SQLite file on the host it runs on.
+  - Entries are only ever appended. Each carries the SHA-256 of the entry before it and of itself, so that a change is noticed.
+  - An entry is on the disk when the task returns, which is what lets a change follow its recorded intent.
+  - The missing folders are made with mode 0700, and the file with mode 0600.
+  - In an entry's data, the value of a key such as C(token), C(admin_token) or C(authorization), bearer tokens and the
+    credentials of URLs are replaced by C((redacted)).
+options:
+  path:
+    description: The ledger's file.
+    type: path
+    required: true
+  state:
+    description:
+      - V(opened) starts the record of a new rollout and returns its id. An O(rollout) that is open already is left as it is.
+      - V(recorded) appends O(entries), all of them or none.
+      - V(closed) records the outcome of O(rollout). One that is closed with the same outcome already is left as it is.
+      - V(exported) reads the entries, and writes them to O(dest) as JSON lines if that is given. A broken chain is a warning.
+      - V(verified) checks the chain over all rollouts, and fails where it is broken.
+    type: str
+    choices: [opened, recorded, closed, exported, verified]
+    default: recorded
+  rollout:
+    description:
+      - The rollout's id.
+      - Required with O(state=recorded) and O(state=closed).
+      - With O(state=opened) the id is made of the time and O(version) unless it is given.
+      - With O(state=exported) only this rollout is read, and V(latest) means the one that was opened last; all are read unless it is given.
+    type: str
+  entries:
+    description: What to record with O(state=recorded).
+    type: list
+    elements: dict
+    suboptions:
+      kind:
+        description: What the entry is. The opening and the closing have a O(state) of their own.
+        type: str
+        required: true
+        choices: [intent, result, look, verdict, approval, note]
+      at:
+        description: When it happened, as ISO 8601 with an offset from UTC or as seconds since the epoch. Now unless given.
+        type: str
+      data:
+        description: Plain JSON, at most 256 KiB.
+        type: dict
+        required: true
+  version:
+    description: The version that O(state=opened) is to roll out.
+    type: str
+  plan_digest:
+    description: The digest of the plan that O(state=opened) starts.
+    type: str
+  who:
+    description: Who opens or closes the rollout. Required with O(state=opened).
+    type: dict
+    suboptions:
+      user:
+        description: The user on the control node.
+        type: str
+        required: true
+      host:
+        description: The control node.
+        type: str
+        required: true
+  outcome:
+    description: How the rollout ended. Required with O(state=closed).
+    type: str
+    choices: [promoted, rolled_back, failed, held, aborted]
+  data:
+    description: More to be recorded with O(state=opened) or O(state=closed), as plain JSON.
+    type: dict
+    default: {}
+  dest:
+    description: Where O(state=exported) writes the lines, by one rename and with mode 0600.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check mode and says what would be recorded or written, without doing so.
+    support: full
+  diff_mode:
+    description: Returns what is recorded as the difference.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Open the record of a rollout
+  levibot.transition.ledger:
+    path: /var/lib/levibot/ledger.db
+    state: opened
+    version: v1.8.0-beta
+    plan_digest: sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+    who:
+      user: "{{ lookup('ansible.builtin.env', 'USER') }}"
+      host: "{{ lookup('ansible.builtin.pipe', 'uname -n') }}"
+    data:
+      stable: {slot: blue, version: v1.7.0}
+      candidate: {slot: green, version: v1.8.0-beta}
+  register: opened
+
+- name: Record an intent before the change is made
+  levibot.transition.ledger:
+    path: /var/lib/levibot/ledger.db
+    rollout: "{{ opened.rollout }}"
+    entries:
+      - kind: intent
+        data: {action: weight, step: phase2.step1, weight: 10}
+
+- name: Record the outcome
+  levibot.transition.ledger:
+    path: /var/lib/levibot/ledger.db
+    state: closed
+    rollout: "{{ opened.rollout }}"
+    outcome: promoted
+
+- name: Write the record of the latest rollout as JSON lines
+  levibot.transition.ledger:
+    path: /var/lib/levibot/ledger.db
+    state: exported
+    rollout: latest
+    dest: /var/lib/levibot/ledger.jsonl
+
+- name: Fail if anybody has changed the record
+  levibot.transition.ledger:
+    path: /var/lib/levibot/ledger.db
+    state: verified
+"""
+
+RETURN = r"""
+rollout:
+  description: The rollout's id. With O(state=exported) and no O(rollout) it is empty.
+  returned: success, unless O(state=verified)
+  type: str
+  sample: 20261124T112200Z-v1.8.0-beta
+entries:
+  description:
+    - What was recorded, or would be in check mode, without its data.
+    - With O(state=exported) and no O(dest), the entries with their data.
+  returned: when O(state) is V(opened), V(recorded) or V(closed), or V(exported) without O(dest)
+  type: list
+  elements: dict
+  sample:
+    - seq: 7
+      kind: intent
+      at: "2026-11-24T11:22:00.000Z"
+      hash: 7d3bd9bd3f0ea1e8ff4bd9a1c7e98f7b1b8bb3b3c0a8b30a0ea06dbf3a5d7c5e
+dest:
+  description: The file that holds the lines.
+  returned: when O(dest) was given
+  type: str
+  sample: /var/lib/levibot/ledger.jsonl
+chain:
+  description: What the verification of the whole ledger found.
+  returned: when O(state) is V(exported) or V(verified)
+  type: dict
+  contains:
+    intact:
+      description: Whether no entry has been changed, removed or put in between.
+      type: bool
+    entries:
+      description: How many entries are sound, counted from the first.
+      type: int
+    head:
+      description: The hash of the last sound entry. One that was kept elsewhere proves that nothing up to it has changed since.
+      type: str
+    broken_seq:
+      description: The number of the first entry that is broken.
+      type: int
+    broken_rollout:
+      description: The rollout of that entry, where it is known.
+      type: str
+    reason:
+      description: What is wrong with it.
+      type: str
+  sample:
+    intact: true
+    entries: 214
+    head: 7d3bd9bd3f0ea1e8ff4bd9a1c7e98f7b1b8bb3b3c0a8b30a0ea06dbf3a5d7c5e
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.levibot.transition.plugins.module_utils.ledger import entries as ledger_entries
+from ansible_collections.levibot.transition.plugins.module_utils.ledger import store
+
+LATEST = "latest"
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["opened", "recorded", "closed", "exported", "verified"], "default": "recorded"},
+    "rollout": {"type": "str"},
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "kind": {"type": "str", "required": True, "choices": ["intent", "result", "look", "verdict", "approval", "note"]},
+            "at": {"type": "str"},
+            "data": {"type": "dict", "required": True},
+        },
+    },
+    "version": {"type": "str"},
+    "plan_digest": {"type": "str"},
+    "who": {"type": "dict", "options": {"user": {"type": "str", "required": True}, "host": {"type": "str", "required": True}}},
+    "outcome": {"type": "str", "choices": ["promoted", "rolled_back", "failed", "held", "aborted"]},
+    "data": {"type": "dict", "default": {}},
+    "dest": {"type": "path"},
+}
+REQUIRED_IF = [
+    ("state", "opened", ("version", "plan_digest", "who")),
+    ("state", "recorded", ("rollout", "entries")),
+    ("state", "closed", ("rollout", "outcome")),
+]
+
+
+def opened(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    now = ledger_entries.timestamp()
+    base = params["rollout"] or f"{now[:19].replace('-', '').replace(':', '')}Z-{params['version']}"
+    data = {**params["data"], "version": params["version"], "plan_digest": params["plan_digest"], "who": params["who"]}
+    with store.Ledger(params["path"], writable=not check_mode) as ledger:
+        taken = {entry.rollout for entry in ledger.read(kind="opened")}
+        if params["rollout"] in taken:
+            return {"changed": False, "rollout": base, "entries": []}
+        rollout, count = base, 1
+        while rollout in taken:
+            count += 1
+            rollout = f"{base}-{count}"
+        return _append(ledger, [ledger_entries.draft(rollout, "opened", data, now)], rollout, check_mode)
+
+
+def recorded(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    drafts = [_draft(index, params["rollout"], item) for index, item in enumerate(params["entries"])]
+    with store.Ledger(params["path"], writable=not check_mode) as ledger:
+        return _append(ledger, drafts, params["rollout"], check_mode)
+
+
+def closed(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    data = {**params["data"], "outcome": params["outcome"]}
+    if params["who"]:
+        data["who"] = params["who"]
+    item = ledger_entries.draft(params["rollout"], "closed", data)
+    with store.Ledger(params["path"], writable=not check_mode) as ledger:
+        before = list(ledger.read(params["rollout"], "closed"))
+        if before and before[-1].data.get("outcome") == params["outcome"]:
+            return {"changed": False, "rollout": params["rollout"], "entries": []}
+        return _append(ledger, [item], params["rollout"], check_mode)
+
+
+def exported(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    with store.Ledger(params["path"], writable=False) as ledger:
+        rollout = (ledger.latest_rollout() or "") if params["rollout"] == LATEST else params["rollout"]
+        result: dict[str, Any] = {"changed": False, "rollout": rollout or "", "chain": _chain(ledger.verify())}
+        if not params["dest"]:
+            return {**result, "entries": [entry.to_dict() for entry in ledger.read(rollout)]}
+        return {**result, "dest": params["dest"], "changed": ledger.export(params["dest"], rollout, dry_run=check_mode)}
+
+
+def verified(params: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
+    with store.Ledger(params["path"], writable=False) as ledger:
+        chain = ledger.verify()
+    result: dict[str, Any] = {"changed": False, "chain": _chain(chain)}
+    if not chain.intact:
+        result.update(failed=True, msg=_broken(params["path"], result["chain"]))
+    return result
+
+
+STATES = {"opened": opened, "recorded": recorded, "closed": closed, "exported": exported, "verified": verified}
+
+
+def _draft(index: int, rollout: str, item: dict[str, Any]) -> ledger_entries.Draft:
+    try:
+        return ledger_entries.draft(rollout, item["kind"], item["data"], item["at"])
+    except ledger_entries.EntryError as exc:
+        raise ledger_entries.EntryError(f"entries[{index}].{exc}") from exc
+
+
+def _append(ledger: store.Ledger, drafts: list[ledger_entries.Draft], rollout: str, check_mode: bool) -> dict[str, Any]:
+    if check_mode:
+        entries: list[dict[str, Any]] = [{"kind": item.kind, "at": item.at} for item in drafts]
+    else:
+        entries = [{"seq": entry.seq, "kind": entry.kind, "at": entry.at, "hash": entry.hash} for entry in ledger.append(drafts)]
+    after = "".join(f"{item.at} {item.rollout} {item.kind} {ledger_entries.canonical(item.data)}\n" for item in drafts)
+    diff = {"before": "", "after": after, "after_header": str(ledger.path)}
+    return {"changed": bool(drafts), "rollout": rollout, "entries": entries, "diff": diff}
+
+
+def _chain(chain: store.Chain) -> dict[str, Any]:
+    return {"intact": chain.intact, **{key: value for key, value in asdict(chain).items() if value is not None}}
+
+
+def _broken(path: str, chain: dict[str, Any]) -> str:
+    return f"ledger {path}: the chain is broken at entry {chain['broken_seq']}: {chain['reason']}; keep the file for the audit"
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True)
+    try:
+        result = STATES[module.params["state"]](module.params, module.check_mode)
+    except (ledger_entries.EntryError, store.LedgerError) as exc:
+        module.fail_json(msg=str(exc))
+    if not module._diff:
+        result.pop("diff", None)
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    if not result.get("chain", {}).get("intact", True):
+        module.warn(_broken(module.params["path"], result["chain"]))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 levibot.transition contributors
+#
+# The plan on the sandbox: demo.sh [fault[@weight]]. Exits with the rollout's outcome.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+fault=${1:-}
+
+if [[ -n $fault && ! $fault =~ ^(errors|latency|crash|hang|alert|starved)(@(10|50|100))?$ ]]; then
+    echo "error: FAULT=$fault is no fault" >&2
+    echo "  fix: one of errors, latency, crash, hang, alert, starved, and the weight at which it begins: FAULT=errors@50" >&2
+    exit 2
+fi
+
+sandbox/bootstrap.sh sandbox
+export PATH=$root/.venv/bin:$PATH:/usr/sbin:/sbin DOCKER_CONFIG=$root/.venv/docker ANSIBLE_CONFIG=$root/ansible.cfg
+export ANSIBLE_INVENTORY=$root/inventories/sandbox
+python sandbox/sandbox.py up
+
+python sandbox/sandbox.py fault clear >build/logs/fault.log 2>&1 || true # what an earlier demonstration has left on
+
+echo "==> Stable release"
+if ! LEVIBOT_SANDBOX=$root ansible-playbook sandbox/stable.yml >build/logs/stable.log 2>&1; then
+    tail -n 25 build/logs/stable.log >&2
+    echo "error: there is no stable release to roll out from; see build/logs/stable.log" >&2
+    exit 1
+fi
+
+injector=
+stop_injector() { [[ -z $injector ]] || kill "$injector" 2>/dev/null || true; }
+trap stop_injector EXIT
+if [[ -n $fault ]]; then
+    echo "==> Fault: $fault"
+    python sandbox/sandbox.py fault "$fault" >build/logs/fault.log 2>&1 &
+    injector=$!
+fi
+
+echo "==> Rollout: playbooks/phase2_bluegreen.yml"
+outcome=0
+LEVIBOT_SANDBOX=$root ANSIBLE_LOG_PATH=$root/build/logs/ansible.log ansible-playbook playbooks/phase2_bluegreen.yml || outcome=$?
+
+slot=blue
+[[ $(cat build/sandbox/edge/lib/stable 2>/dev/null) != g* ]] || slot=green
+split="all traffic on $slot"
+[[ ! -f build/sandbox/edge/run/canary ]] || split="a canary is still there: $(cat build/sandbox/edge/run/canary)"
+if ((outcome == 0)); then
+    echo "Outcome: promoted; $split"
+else
+    echo "Outcome: not promoted (exit $outcome); $split"
+fi
+for record in build/ledger.jsonl build/report/index.html build/logs/ansible.log; do
+    [[ ! -f $record ]] || echo "  $record"
+done
+exit "$outcome"

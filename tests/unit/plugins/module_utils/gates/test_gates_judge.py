@@ -1,0 +1,434 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.levibot.transition.plugins.module_utils.gates.judge import Judge, next_look_at
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import KINDS
+from ansible_collections.levibot.transition.plugins.module_utils.gates.words import explain, headline, rows
+from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample, error, no_data
+
+WINDOW, INTERVAL, HOLD, BLIND_AFTER = 20, 1, 15, 10
+
+
+def check(kind, condition, **keys):
+    name, op, limit, unit = condition
+    return {
+        "id": name,
+        "kind": kind,
+        "mode": "enforce",
+        "condition": {"op": op, "limit": limit, "unit": unit, "text": f"{name} {op} {limit}"},
+        **keys,
+    }
+
+
+ERRORS = check("proportion", ("error_rate", "<", "0.001", "ratio"), of="bad", min_events=3000, alpha="0.01", counts="requests")
+UPTIME = check("proportion", ("api_uptime", ">", "0.999", "ratio"), of="good", min_events=60, alpha="0.01", counts="probes")
+LATENCY = check("quantile", ("latency_p95", "<", "0.22", "seconds"), quantile=0.95, min_events=200, alpha="0.01")
+SLOWER = check("threshold", ("performance_degradation", "<", "0.2", "ratio"), query="x[$elapsed]", unit="ratio", fail_after=3)
+LOAD = check("threshold", ("load", "<", "5", "count"), query="load", unit="count", fail_after=1)
+ALERTS = check("alerts", ("p0_p1_alerts", "==", "0", "count"), fail_after=1, accept_silenced=["Planned"])
+PNL = check("api", ("paper_pnl_usd", ">", "0", "usd"), unit="usd", events="total_trades", min_events=1, counts="trades")
+SCRIPT = check("command", ("health_monitor", "==", "0", "count"), fail_after=1)
+ALL = [ERRORS, UPTIME, LATENCY, SLOWER, LOAD, ALERTS, PNL, SCRIPT]
+
+GOOD = {
+    "error_rate": Sample("ok", bad=1, total=4000),
+    "api_uptime": Sample("ok", bad=0, total=80),
+    "latency_p95": Sample("ok", bad=10, total=400, value=0.12),
+    "performance_degradation": Sample("ok", value=0.05),
+    "load": Sample("ok", value=1),
+    "p0_p1_alerts": Sample("ok"),
+    "paper_pnl_usd": Sample("ok", value=12.5, events=3),
+    "health_monitor": Sample("ok"),
+}
+# Not met, but not proven within one look either.
+AGAINST = {
+    "error_rate": Sample("ok", bad=5, total=4000),
+    "api_uptime": Sample("ok", bad=1, total=80),
+    "latency_p95": Sample("ok", bad=24, total=400, value=0.23),
+    "performance_degradation": Sample("ok", value=0.25),
+    "paper_pnl_usd": Sample("ok", value=-1, events=3),
+}
+BROKEN = {
+    "error_rate": Sample("ok", bad=97, total=309),
+    "api_uptime": Sample("ok", bad=10, total=80),
+    "latency_p95": Sample("ok", bad=200, total=400, value=1.0),
+    "load": Sample("ok", value=6),
+    "p0_p1_alerts": Sample("ok", firing=({"name": "ApiDown", "labels": {}, "silenced": False},)),
+    "health_monitor": Sample("ok", problems=("exit code 1",)),
+}
+
+
+def gate(*checks, **keys):
+    times = {"window_seconds": WINDOW, "interval_seconds": INTERVAL, "hold_seconds": HOLD, "blind_after_seconds": BLIND_AFTER}
+    return {"id": "phase2.step2", **times, "settle_seconds": 0, "on_fail": "rollback", "checks": list(checks), **keys}
+
+
+def soak(checks, samples_at, until=WINDOW + HOLD + 5, state=None, start=1):
+    """Look each second; `samples_at` gives the samples at a second. The judge, and the looks until it was decided."""
+    judge = Judge(gate(*checks), state)
+    looks = []
+    for at in range(start, until + 1):
+        looks.append(judge.look(at, samples_at(at)))
+        if looks[-1].final:
+            break
+    return judge, looks
+
+
+def always(**changed):
+    return lambda _at: {**GOOD, **changed}
+
+
+def test_a_good_release_passes_when_the_whole_window_is_over():
+    judge, looks = soak(ALL, always())
+    assert [look.verdict for look in looks] == ["pending"] * (WINDOW - 1) + ["pass"]
+    assert judge.verdict.safe
+    assert judge.verdict.looks == WINDOW
+
+
+@pytest.mark.parametrize("name", sorted(BROKEN))
+def test_what_is_broken_fails_at_the_first_look(name):
+    judge, looks = soak(ALL, always(**{name: BROKEN[name]}))
+    assert len(looks) == 1
+    assert (judge.verdict.verdict, judge.verdict.deciding) == ("fail", (name,))
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+@pytest.mark.parametrize("sample", [no_data("no series"), Sample("no_data", value=0.0, bad=0, total=10**6)])
+def test_no_data_is_never_a_pass_and_fails_when_the_extension_is_over(name, sample):
+    judge, looks = soak(ALL, always(**{name: sample}))
+    assert [look.verdict for look in looks] == ["pending"] * (WINDOW - 1) + ["hold"] * HOLD + ["fail"]
+    assert "held for 15s" in judge.verdict.reason
+    assert judge.verdict.deciding == (name,)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_errors_in_a_row_make_blind(name):
+    judge, looks = soak(ALL, always(**{name: error("connection refused")}))
+    assert len(looks) == BLIND_AFTER + 1
+    assert judge.verdict.verdict == "blind"
+    assert not judge.verdict.safe
+    assert "connection refused" in judge.verdict.reason
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_errors_now_and_then_use_no_failure_budget_and_are_no_pass(name):
+    judge, looks = soak(ALL, lambda at: {**GOOD, name: error("timed out") if at % 8 in (0, 4) else GOOD[name]})
+    assert looks[WINDOW - 1].verdict == "hold"
+    # Momentary checks were unseen for a quarter of the window; the others are told the whole window by one good look.
+    assert judge.verdict.verdict == ("fail" if name in ("load", "health_monitor") else "pass")
+    if judge.verdict.safe:
+        assert judge.verdict.at_seconds == WINDOW + 1
+
+
+def test_a_check_that_was_not_asked_is_never_a_pass():
+    judge, _looks = soak([ERRORS], lambda _at: {})
+    assert judge.verdict.verdict == "blind"
+    assert "not asked" in judge.verdict.reason
+
+
+@pytest.mark.parametrize("name", ["error_rate", "api_uptime", "latency_p95", "performance_degradation", "paper_pnl_usd"])
+def test_over_the_limit_without_proof_at_the_end(name):
+    """Too little to convict, too much to pass: held, unless the end of the window is what the check is about."""
+    checks = [{**other, "fail_after": 99} if other["id"] == "performance_degradation" else other for other in ALL]
+    judge, looks = soak(checks, always(**{name: AGAINST[name]}))
+    assert looks[0].verdict == "pending"
+    assert judge.verdict.verdict == "fail"
+    assert judge.verdict.at_seconds == (WINDOW if name == "paper_pnl_usd" else WINDOW + HOLD)
+
+
+def test_an_extension_ends_with_a_pass_as_soon_as_the_evidence_is_there():
+    judge, looks = soak([ERRORS], lambda at: {"error_rate": Sample("ok", bad=0, total=130 * at)})
+    assert looks[WINDOW - 1].verdict == "hold"
+    assert "2,600 of at least 3,000 requests" in looks[WINDOW - 1].reason
+    assert (judge.verdict.verdict, judge.verdict.at_seconds) == ("pass", 24)
+
+
+@pytest.mark.parametrize(("coverage", "verdict"), [(0.9, "pass"), (0.89, "hold")])
+def test_data_for_nine_tenths_of_the_window(coverage, verdict):
+    _judge, looks = soak([ERRORS], always(error_rate=Sample("ok", bad=0, total=4000, coverage_ratio=coverage)), until=WINDOW)
+    assert looks[-1].verdict == verdict
+
+
+class TestThreshold:
+    def values(self, *values):
+        found = {None: no_data("nothing"), "error": error("refused")}
+        sequence = [found[value] if value in found else Sample("ok", value=value) for value in values]
+        return lambda at: {"performance_degradation": sequence[min(at, len(sequence)) - 1]}
+
+    def test_bad_looks_in_a_row_fail(self):
+        judge, looks = soak([SLOWER], self.values(0.3, 0.3, 0.3))
+        assert [look.verdict for look in looks] == ["pending", "pending", "fail"]
+        assert "at 3 looks in a row" in judge.verdict.reason
+
+    @pytest.mark.parametrize("between", ["error", None])
+    def test_an_error_and_missing_data_neither_count_nor_end_the_row(self, between):
+        judge, looks = soak([SLOWER], self.values(0.3, between, 0.3, between, 0.3))
+        assert judge.verdict.verdict == "fail"
+        assert len(looks) == 5
+
+    def test_a_good_look_ends_the_row(self):
+        judge, _looks = soak([SLOWER], self.values(0.3, 0.3, 0.1, 0.3, 0.3, 0.1))
+        assert judge.verdict.safe
+
+    def test_one_at_the_very_limit_is_not_below_it(self):
+        _judge, looks = soak([SLOWER], self.values(0.2), until=1)
+        assert looks[0].checks[0].state == "breach"
+
+    @pytest.mark.parametrize(("allowed", "verdict"), [(False, "fail"), (True, "pass")])
+    @pytest.mark.parametrize("sign", ["+", "-"])
+    def test_infinity_fails_unless_allowed(self, allowed, verdict, sign):
+        judge, _looks = soak([{**SLOWER, "allow_infinite": allowed}], always(performance_degradation=Sample("ok", infinite=sign)))
+        assert judge.verdict.verdict == verdict
+
+
+class TestAlerts:
+    def test_a_silenced_alert_counts(self):
+        judge, _looks = soak([ALERTS], always(p0_p1_alerts=Sample("ok", firing=({"name": "ApiDown", "labels": {}, "silenced": True},))))
+        assert judge.verdict.verdict == "fail"
+        assert "ApiDown (silenced)" in explain(judge.verdict)
+
+    @pytest.mark.parametrize(("silenced", "verdict"), [(True, "pass"), (False, "fail")])
+    def test_unless_the_plan_names_it(self, silenced, verdict):
+        judge, _looks = soak([ALERTS], always(p0_p1_alerts=Sample("ok", firing=({"name": "Planned", "labels": {}, "silenced": silenced},))))
+        assert judge.verdict.verdict == verdict
+
+    def test_quiet_that_is_not_proven_is_no_pass(self):
+        judge, _looks = soak([ALERTS], always(p0_p1_alerts=Sample("ok", problems=("Watchdog is missing",))))
+        assert judge.verdict.verdict == "fail"
+        assert "quiet is not proven: Watchdog is missing" in judge.verdict.reason
+
+    def test_what_fires_fails_also_where_quiet_is_not_proven(self):
+        firing = ({"name": "ApiDown", "labels": {}, "silenced": False},)
+        judge, looks = soak([ALERTS], always(p0_p1_alerts=Sample("ok", firing=firing, problems=("no rules",))))
+        assert (judge.verdict.verdict, len(looks)) == ("fail", 1)
+
+
+class TestApi:
+    def test_a_loss_early_in_the_window_is_no_fail(self):
+        judge, _looks = soak([PNL], lambda at: {"paper_pnl_usd": Sample("ok", value=at - 10.0, events=at)})
+        assert judge.verdict.safe
+
+    def test_a_profit_on_no_trades_is_no_evidence(self):
+        judge, _looks = soak([PNL], always(paper_pnl_usd=Sample("ok", value=5.0, events=0)))
+        assert judge.verdict.verdict == "fail"
+        assert "0 of at least 1 trades" in judge.verdict.reason
+
+    def test_it_can_fail_at_once_where_the_plan_says_so(self):
+        stop = check("api", ("global_stop", "==", "0", "count"), fail_after=1)
+        _judge, looks = soak([stop], lambda _at: {"global_stop": Sample("ok", value=1)})
+        assert looks[0].verdict == "fail"
+
+
+class TestCounts:
+    @pytest.mark.parametrize(
+        "sample", [Sample("ok"), Sample("ok", bad=5, total=4), Sample("ok", bad=-1, total=4), Sample("ok", bad=0, total=float("inf"))]
+    )
+    @pytest.mark.parametrize("of", [ERRORS, LATENCY])
+    def test_what_cannot_be_counts_is_an_error(self, sample, of):
+        _judge, looks = soak([of], lambda _at: {of["id"]: sample}, until=1)
+        assert looks[0].checks[0].state == "error"
+
+    def test_no_events_wait(self):
+        _judge, looks = soak([ERRORS], always(error_rate=Sample("ok", bad=0, total=0)), until=1)
+        assert looks[0].checks[0].state == "waiting"
+
+    def test_a_limit_of_zero(self):
+        none = {**ERRORS, "condition": {**ERRORS["condition"], "op": "<=", "limit": "0"}}
+        assert soak([none], always(error_rate=Sample("ok", bad=1, total=10**6)))[0].verdict.verdict == "fail"
+        assert soak([none], always(error_rate=Sample("ok", bad=0, total=10**6)))[0].verdict.verdict == "pass"
+
+    def test_exactly_the_limit_is_not_below_it(self):
+        _judge, looks = soak([ERRORS], always(error_rate=Sample("ok", bad=4, total=4000)), until=WINDOW)
+        assert looks[-1].verdict == "hold"
+
+
+class TestObserve:
+    def test_it_reports_and_never_decides(self):
+        observed = {**LATENCY, "mode": "observe"}
+        judge, _looks = soak(
+            [ERRORS, observed], lambda at: {**GOOD, "latency_p95": BROKEN["latency_p95"] if at == 3 else GOOD["latency_p95"]}
+        )
+        assert judge.verdict.safe
+        assert judge.verdict.checks[1].state == "fail"
+        assert "[observed only]" in explain(judge.verdict)
+
+    def test_a_gate_that_only_observes_is_never_a_pass(self):
+        judge, _looks = soak([{**ERRORS, "mode": "observe"}], always())
+        assert judge.verdict.verdict == "fail"
+
+
+class TestResume:
+    def test_a_judge_goes_on_from_a_state_as_if_it_had_never_stopped(self):
+        values = TestThreshold().values(0.3, 0.3, 0.3)
+        first, _looks = soak([SLOWER], values, until=2)
+        state = json.loads(json.dumps(first.state))
+        second, looks = soak([SLOWER], values, state=state, start=3)
+        assert second.verdict.verdict == "fail"
+        assert looks[0].index == 3
+
+    def test_time_in_which_nobody_looked_is_not_vouched_for(self):
+        first, _looks = soak([LOAD], always(), until=5)
+        _second, looks = soak([LOAD], always(), state=first.state, start=WINDOW)
+        assert looks[0].verdict == "hold"
+        assert "data for only 35%" in looks[0].reason
+
+    def test_whole_window_samples_keep_it(self):
+        first, _looks = soak([ERRORS], always(), until=5)
+        second, _looks = soak([ERRORS], always(), state=first.state, start=WINDOW)
+        assert second.verdict.safe
+
+    def test_nobody_was_blind_while_nobody_looked(self):
+        first, _looks = soak([ERRORS], lambda _at: {}, until=2)
+        _second, looks = soak([ERRORS], lambda _at: {}, state=first.state, start=WINDOW - 1, until=WINDOW - 1)
+        assert looks[0].verdict == "pending"
+
+
+def test_what_was_cut_short_is_never_a_pass():
+    judge, _looks = soak(ALL, always(), until=WINDOW - 1)
+    verdict = judge.cut_short(19.5, "SIGTERM received")
+    assert (verdict.verdict, verdict.safe) == ("fail", False)
+    assert explain(verdict) == "Gate phase2.step2 failed after 19.5s of 20s: cut short: SIGTERM received (19 looks)."
+    assert Judge(gate(*ALL)).cut_short(0, "no look was possible").verdict == "fail"
+
+
+def test_a_decided_gate_stays_decided():
+    judge, _looks = soak([LOAD], always(load=BROKEN["load"]))
+    assert judge.cut_short(5, "too late").reason == judge.verdict.reason
+    with pytest.raises(ValueError, match="decided"):
+        judge.look(30, GOOD)
+
+
+def test_time_goes_forward():
+    judge = Judge(gate(*ALL))
+    judge.look(5, GOOD)
+    with pytest.raises(ValueError, match="forward"):
+        judge.look(4, GOOD)
+
+
+# A sample of any class, for properties that hold whatever is seen.
+NUMBERS = st.floats(-1e6, 1e6)
+SAMPLES = st.one_of(
+    st.just(error("refused")),
+    st.just(no_data("none")),
+    st.builds(
+        lambda total, share: Sample("ok", value=0.1, bad=total * share, total=total, events=total), st.integers(0, 10**5), st.floats(0, 1)
+    ),
+    st.builds(lambda value: Sample("ok", value=value), NUMBERS),
+    st.builds(lambda sign: Sample("ok", infinite=sign), st.sampled_from("+-")),
+    st.builds(lambda problem: Sample("ok", problems=(problem,)), st.text(min_size=1)),
+)
+LOOKS = st.lists(st.fixed_dictionaries({check["id"]: SAMPLES for check in ALL}), min_size=1, max_size=8)
+
+
+def run(checks, looks, step=5):
+    judge = Judge(gate(*checks))
+    for number, samples in enumerate(looks, 1):
+        if judge.look(number * step, samples).final:
+            break
+    return judge
+
+
+@given(LOOKS, st.permutations(ALL))
+def test_the_order_of_checks_does_not_matter(looks, shuffled):
+    one, other = run(ALL, looks).verdict, run(shuffled, looks).verdict
+    assert (one and one.verdict) == (other and other.verdict)
+    if one:
+        assert set(one.deciding) == set(other.deciding)
+
+
+@given(LOOKS)
+def test_a_pass_is_never_early_and_never_without_data(looks):
+    verdict = run(ALL, looks).verdict
+    if verdict and verdict.safe:
+        assert verdict.at_seconds >= WINDOW
+        assert all(check.state == "pass" for check in verdict.checks)
+
+
+@given(LOOKS)
+def test_all_that_is_handed_out_is_plain_json(looks):
+    judge = Judge(gate(*ALL))
+    for number, samples in enumerate(looks, 1):
+        look = judge.look(number * 5, samples)
+        json.dumps(look.to_dict(), allow_nan=False)
+        assert all(isinstance(cell, str) for row in rows(look) for cell in row)
+        if look.final:
+            json.dumps(judge.verdict.to_dict(), allow_nan=False)
+            assert explain(judge.verdict, "ledger").startswith("Gate phase2.step2 ")
+            break
+    json.dumps(judge.state, allow_nan=False)
+
+
+@given(bad=st.integers(0, 300), more=st.integers(0, 300), good=st.integers(0, 5000), limit=st.sampled_from(["0", "0.001", "0.01", "0.05"]))
+def test_more_evidence_against_never_turns_a_fail_into_a_pass(bad, more, good, limit):
+    rank = {"fail": 0, "hold": 1, "pass": 2}
+    errors = {**ERRORS, "min_events": 100, "condition": {**ERRORS["condition"], "op": "<=", "limit": limit}}
+
+    def end(bad):
+        judge = Judge(gate(errors))
+        return rank[judge.look(WINDOW, {"error_rate": Sample("ok", bad=bad, total=good + 300)}).verdict]
+
+    assert end(min(bad + more, 300)) <= end(bad)
+
+
+@given(st.decimals(0, 60, places=2), st.booleans())
+def test_the_next_look_is_ahead_and_never_past_the_windows_end(at, failing):
+    judge = Judge(gate(ERRORS))
+    look = judge.look(float(at), {"error_rate": error("refused") if failing else no_data("none")})
+    due = next_look_at(gate(ERRORS), look)
+    assert 0 < due - float(at) <= INTERVAL * 1.01 + 1e-9
+    if at < WINDOW:
+        assert due <= WINDOW
+    if failing:
+        assert due - float(at) <= INTERVAL * 0.2 + 1e-9
+
+
+def test_looks_keep_to_the_schedule():
+    judge = Judge(gate(ERRORS, window_seconds=3.5))
+    at, seen = 0.0, []
+    for _look in range(5):
+        at = next_look_at(gate(ERRORS, window_seconds=3.5), judge.look(at, {"error_rate": no_data("none")}))
+        seen.append(at)
+        at += 0.004
+    assert seen == [1, 2, 3, 3.5, 4]
+
+
+def test_the_paragraph_says_what_was_measured_and_what_was_allowed():
+    judge, _looks = soak(ALL, lambda at: {**GOOD, "error_rate": BROKEN["error_rate"]} if at == 12 else GOOD)
+    assert explain(judge.verdict, "build/ledger.jsonl") == (
+        "Gate phase2.step2 failed after 12s of 20s: error_rate was 31.4% (97 of 309 requests), allowed < 0.001"
+        " - the limit is proven broken (12 looks; samples: build/ledger.jsonl)."
+    )
+
+
+def test_the_paragraph_of_a_starved_gate():
+    judge, _looks = soak([ERRORS], always(error_rate=no_data("no events in the window so far")))
+    assert explain(judge.verdict) == (
+        "Gate phase2.step2 failed after 20s and an extension of 15s: held for 15s and still cannot pass;"
+        " error_rate could not be measured, allowed < 0.001 - no events in the window so far (35 looks)."
+    )
+
+
+def test_the_screen():
+    judge = Judge(gate(ERRORS))
+    look = judge.look(5, {"error_rate": Sample("ok", bad=1, total=1500)})
+    assert headline(look, gate(ERRORS)) == "phase2.step2  00:05 of 00:20, 00:15 left"
+    assert rows(look) == [("error_rate", "waiting", "0.0667%", "< 0.001", "1 of 1,500 requests; 1,500 of at least 3,000 requests")]
+    assert headline(judge.look(25, GOOD), gate(ERRORS)) == "phase2.step2  held 00:05 of 00:15"
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_each_kind_tells_the_plan_what_it_takes(name):
+    kind = KINDS[name]
+    keys = {key: field.default for key, field in kind.fields.items() if not field.required and field.default is not None}
+    assert kind.sources
+    assert kind.ops(keys)
+    assert isinstance(kind.limit_mistake(keys, kind.ops(keys)[0], Decimal("0.5")), str)

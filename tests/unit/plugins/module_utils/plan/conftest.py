@@ -1,0 +1,36 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+DEFAULTS = Path(__file__).resolve().parents[5] / "roles" / "levibot" / "defaults" / "main"
+
+
+@pytest.fixture(scope="session")
+def _shipped():
+    """The role's defaults, as a site gets them."""
+    variables = {}
+    for path in sorted(DEFAULTS.glob("*.yml")):
+        variables.update(yaml.safe_load(path.read_text(encoding="utf-8")))
+    slos = variables["levibot_plan"]["slos"]
+    slos.update({name: variables[f"levibot_slo_{name}"] for name in slos})
+    return variables
+
+
+@pytest.fixture
+def shipped(_shipped):
+    return copy.deepcopy(_shipped)
+
+
+@pytest.fixture
+def site(shipped):
+    """A sound site: the defaults, and what has to be set."""
+    own = {"levibot_version": "v1.8.0-beta", "levibot_compose_file": "docker-compose.prod.yml", "levibot_admin_token": "s3cret-token"}
+    apart = ("levibot_plan", "levibot_checks", "levibot_plan_overrides", "levibot_checks_overrides")
+    return {**{name: value for name, value in shipped.items() if name not in apart}, **own}
