@@ -152,6 +152,8 @@ base_debs() {
 debian() {
     retry apt_lists
     debs "$venv/debian" "${tools[@]}"
+    # Debian's Alertmanager has the place of its templates compiled in. The same path, as long, but relative: it is run from here.
+    LC_ALL=C sed -i 's|/usr/share/prometheus/alertmanager|usr/share/prometheus//alertmanager|g' "$venv/debian/usr/bin/prometheus-alertmanager"
     base_debs
     rm -rf "$apt"
 }
@@ -270,9 +272,9 @@ main() {
     fi
     [[ " ${groups[*]} " =~ \ (sandbox|test)\  ]] || return 0
     link_compose
-    if ! is_done debian "${tools[*]} ${base[*]}"; then
+    if ! is_done debian "$(fingerprint "${tools[@]}" "${base[@]}")"; then
         step "Debian packages, unpacked: ${tools[*]}" debian
-        set_done debian "${tools[*]} ${base[*]}"
+        set_done debian "$(fingerprint "${tools[@]}" "${base[@]}")"
     fi
     if [[ " ${groups[*]} " == *" bench "* ]] && ! is_done bench "${bench_tools[*]}"; then
         step "Debian packages for benchmarks, unpacked: ${bench_tools[*]}" bench

@@ -35,6 +35,7 @@ class Service:
     command: list[str | Path]
     ports: tuple[str, ...] = ()  # names in sandbox_ports; at the first it answers `ready`
     ready: str = ""
+    directory: Path = STATE
     configs: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -43,7 +44,7 @@ class Service:
         pairs = {**self.environment, "LEVIBOT_CONFIG": digest}
         lines = {
             "command": shlex.join(map(str, self.command)),
-            "directory": STATE,
+            "directory": self.directory,
             "environment": ",".join(f'{key}="{value}"' for key, value in pairs.items()),
             "autostart": "false",
             "autorestart": "true",
@@ -66,7 +67,9 @@ def foundation(settings: Settings) -> list[Service]:
     """What images and the edge's installation need, and what observes."""
     address = {name: f"127.0.0.1:{port}" for name, port in settings.ports.items()}
     return [
-        Service("registry", [DEBIAN / "docker-registry", "serve", ETC / "registry.yml"], ("registry",), "/v2/", (ETC / "registry.yml",)),
+        Service(
+            "registry", [DEBIAN / "docker-registry", "serve", ETC / "registry.yml"], ("registry",), "/v2/", configs=(ETC / "registry.yml",)
+        ),
         Service(
             "alertmanager",
             [
@@ -78,6 +81,7 @@ def foundation(settings: Settings) -> list[Service]:
             ],
             ("alertmanager",),
             "/-/ready",
+            DEBIAN.parents[1],  # see `debian` in bootstrap.sh
             (ETC / "alertmanager.yml",),
         ),
         Service(
@@ -91,7 +95,7 @@ def foundation(settings: Settings) -> list[Service]:
             ],
             ("blackbox",),
             "/-/healthy",
-            (ETC / "blackbox.yml",),
+            configs=(ETC / "blackbox.yml",),
         ),
         Service(
             "prometheus",
@@ -104,7 +108,7 @@ def foundation(settings: Settings) -> list[Service]:
             ],
             ("prometheus",),
             "/-/ready",
-            (ETC / "prometheus.yml", ETC / "rules.yml"),
+            configs=(ETC / "prometheus.yml", ETC / "rules.yml"),
         ),
     ]
 
@@ -113,17 +117,17 @@ def edge(settings: Settings) -> list[Service]:
     """What the role edge has put its files for: the daemons of an edge host, and the visitors."""
     snippets = EDGE / "caddy"
     home = {"HOME": str(DATA / "caddy"), "XDG_DATA_HOME": str(DATA / "caddy"), "XDG_CONFIG_HOME": str(DATA / "caddy")}
-    expire = EDGE / "lib/expire"
+    expire = EDGE / "levibot-edge-expire"
     return [
         Service(
             "caddy",
             [VENV / "bin/caddy", "run", "--config", ETC / "Caddyfile", "--adapter", "caddyfile"],
             ("edge_metrics", "edge", "slot_blue", "slot_green"),
             "/metrics",
-            (ETC / "Caddyfile", snippets / "global.caddy", snippets / "slots.caddy"),
-            home,
+            configs=(ETC / "Caddyfile", snippets / "global.caddy", snippets / "slots.caddy"),
+            environment=home,
         ),
-        Service("expiry", ["/bin/sh", expire], configs=(expire,)),
+        Service("expiry", [expire, "--run-dir", EDGE / "run", "--lib-dir", EDGE / "lib", "--loop", "1"], configs=(expire,)),
         Service(
             "traffic",
             [

@@ -191,6 +191,7 @@ def publish(client: Any, service: str, version: str, base: str, settings: Settin
         buildargs=arguments,
         labels={"io.levibot.sandbox": settings.project},
         tag=f"{repository}:{version}",
+        network_mode="none",  # no step may need one
         rm=True,
     )
     for line in client.images.push(repository, tag=version, stream=True, decode=True):

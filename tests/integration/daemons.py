@@ -19,13 +19,14 @@ from pathlib import Path
 import yaml
 
 CHECKOUT = Path(__file__).parents[2]
-TOOLS = (CHECKOUT / ".venv/debian/usr/bin", CHECKOUT / ".venv/bin")
+# Debian's daemons, unpacked and not installed. That Alertmanager finds its templates only from here.
+DEBIAN = CHECKOUT / ".venv/debian"
 READY_SECONDS = 30.0
 
 
 def program(name: str) -> str:
-    """The path of a program: what the set-up put into the checkout comes first. Raises where there is none: a test that cannot run has not passed."""
-    found = shutil.which(name, path=":".join(map(str, TOOLS))) or shutil.which(name)
+    """The path of a program, what the set-up has put into the checkout first. A test that lacks it fails: it has not passed."""
+    found = shutil.which(name, path=str(DEBIAN / "usr/bin")) or shutil.which(name)
     if not found:
         raise RuntimeError(f"{name} is missing: run `make setup`, or install it")
     return found
@@ -61,8 +62,12 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start it unless it runs."""
+        if self._process:
+            return
+        home = DEBIAN if self._argv[0].startswith(f"{DEBIAN}/") else self._folder
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._argv, cwd=self._folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(self._argv, cwd=home, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         wait_for(self._is_ready, f"{self._argv[0]} to answer {self._ready}")
 
     def stop(self) -> None:
@@ -88,7 +93,7 @@ class Exporter:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802  the base class names it
+            def do_GET(self) -> None:
                 body = outer.text.encode()
                 self.send_response(200 if outer.up else 500)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")

@@ -26,8 +26,10 @@ PLAY = """
         - ansible.builtin.meta: noop
     - ansible.builtin.copy:
         dest: "{{ inventory_dir }}/{{ inventory_hostname }}.json"
-        content: "{{ {'steps': (levibot_validated | default({'phase2': {'steps': []}})).phase2.steps, 'problems': levibot_validation.problems} | to_json }}"
+        content: "{{ {'steps': __steps, 'problems': levibot_validation.problems} | to_json }}"
         mode: "0644"
+      vars:
+        __steps: "{{ levibot_validated.phase2.steps if levibot_validated is defined else [] }}"
 """
 
 

@@ -162,7 +162,7 @@ def _missing_snippets(config: str) -> List[Tuple[str, str]]:
     return [
         (snippet, lacks)
         for snippet, sign, lacks in (
-            ("global.caddy", '"name":"slot-green"', "does not name the slots' servers"),
+            ("global.caddy", '"slot-green":{', "does not name the slots' servers"),
             ("slots.caddy", '"X-Levibot-Slot"', "has no listeners for the slots"),
             ("levibot_split", '"name":"levibot_green"', "does not split its site"),
         )

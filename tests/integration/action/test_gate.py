@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.levibot.transition.plugins.module_utils.http import Client
 
+from ansible_collections.levibot.transition.plugins.module_utils.http import Client
 from tests.integration.daemons import CHECKOUT, AlertmanagerDaemon, Exporter, PrometheusDaemon, running, wait_for
 
 SLOT = 'slot="$slot"'
@@ -75,18 +75,17 @@ class Traffic:
 
     def __init__(self, exporter: Exporter) -> None:
         self._exporter = exporter
-        self.errors = False
-        self.down = {"green": 0, "blue": 0}
         self._good, self._bad = 0, 0
-        self._running = True
+        self.running = True
+        self.heal()
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def stop(self) -> None:
-        self._running = False
+    def heal(self) -> None:
+        self.flows, self.errors, self.down = True, False, {"green": 0, "blue": 0}
 
     def _serve(self) -> None:
-        while self._running:
-            self._good += 10
+        while self.running:
+            self._good += 10 * self.flows
             self._bad += 5 * self.errors
             lines = [f'requests_total{{slot="green",code="200"}} {self._good}', 'probe_success{slot="green"} 1']
             # As with real servers, there is no series for 500s before the first of them.
@@ -102,36 +101,53 @@ class Site:
 
     prometheus: PrometheusDaemon
     alertmanager: AlertmanagerDaemon
-    exporter: Exporter
     traffic: Traffic
     folder: Path
 
     def sources(self) -> dict[str, Any]:
         return {"prometheus": {"url": self.prometheus.url}, "alertmanager": {"url": self.alertmanager.url}}
 
+    def is_scraped(self) -> bool:
+        answer = Client().get_json(f"{self.prometheus.url}/api/v1/query", {"query": "count_over_time(probe_success[1s]) >= 4"})
+        return bool(answer["data"]["result"])
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+    def is_quiet(self) -> bool:
+        return [alert["labels"]["alertname"] for alert in Client().get_json(f"{self.alertmanager.url}/api/v2/alerts")] == ["Watchdog"]
+
+
+@pytest.fixture(scope="module")
+def daemons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrometheusDaemon, AlertmanagerDaemon, Traffic]]:
+    folder = tmp_path_factory.mktemp("daemons")
     exporter = Exporter()
     traffic = Traffic(exporter)
-    alertmanager = AlertmanagerDaemon(tmp_path / "alertmanager")
+    alertmanager = AlertmanagerDaemon(folder / "alertmanager")
     config = {
         "global": {"scrape_interval": "200ms", "evaluation_interval": "200ms"},
         "scrape_configs": [{"job_name": "slots", "static_configs": [{"targets": [exporter.address]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager.address]}]}]},
     }
-    prometheus = PrometheusDaemon(tmp_path / "prometheus", config, RULES)
+    prometheus = PrometheusDaemon(folder / "prometheus", config, RULES)
     with running(alertmanager, prometheus):
-        yield Site(prometheus, alertmanager, exporter, traffic, tmp_path)
-    traffic.stop()
+        yield prometheus, alertmanager, traffic
+    traffic.running = False
     exporter.close()
 
 
 @pytest.fixture
+def site(daemons: tuple[PrometheusDaemon, AlertmanagerDaemon, Traffic], tmp_path: Path) -> Site:
+    """A healthy slot that is scraped, whatever the test before has done to it."""
+    prometheus, alertmanager, traffic = daemons
+    traffic.heal()
+    prometheus.start()
+    here = Site(prometheus, alertmanager, traffic, tmp_path)
+    wait_for(here.is_scraped, "scrapes")
+    return here
+
+
+@pytest.fixture
 def alerting(site: Site) -> Site:
-    """Once alerts arrive, which takes some seconds after a start."""
-    client = Client()
-    wait_for(lambda: any(alert["labels"]["alertname"] == "Watchdog" for alert in client.get_json(f"{site.alertmanager.url}/api/v2/alerts")), "the watchdog")
+    """Once alerts arrive, which takes some seconds after a start, and none but the watchdog is there."""
+    wait_for(site.is_quiet, "the watchdog alone")
     return site
 
 
@@ -143,7 +159,15 @@ def gate_of(*checks: dict[str, Any], **changed: Any) -> dict[str, Any]:
 def play(site: Site, gate: dict[str, Any], **arguments: Any) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Run one gate task; returns the process and the task's result, which a rescue would see."""
     flags = ["--check"] if arguments.pop("check", False) else []
-    process = subprocess.run([*command(site, gate, **arguments), *flags], cwd=CHECKOUT, env=environment(), capture_output=True, text=True, timeout=90, check=False)
+    process = subprocess.run(
+        [*command(site, gate, **arguments), *flags],
+        cwd=CHECKOUT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
     kept = site.folder / "result.json"
     return process, json.loads(kept.read_text()) if kept.exists() else {}
 
@@ -156,12 +180,27 @@ def command(site: Site, gate: dict[str, Any], **arguments: Any) -> list[str]:
     }
     keep = {
         "name": "Keep the result",
-        "ansible.builtin.copy": {"content": "{{ (ansible_failed_result | default(soaked)) | to_json }}", "dest": str(site.folder / "result.json"), "mode": "0600"},
+        "ansible.builtin.copy": {
+            "content": "{{ (ansible_failed_result | default(soaked)) | to_json }}",
+            "dest": str(site.folder / "result.json"),
+            "mode": "0600",
+        },
         "check_mode": False,
     }
-    failed = {"name": "Fail again", "ansible.builtin.fail": {"msg": "{{ ansible_failed_result.reason | default(ansible_failed_result.msg) }}"}}
+    failed = {
+        "name": "Fail again",
+        "ansible.builtin.fail": {"msg": "{{ ansible_failed_result.reason | default(ansible_failed_result.msg) }}"},
+    }
     block = {"name": "Gate", "block": [task, keep], "rescue": [keep, failed]}
-    book = [{"name": "Soak a gate", "hosts": "localhost", "gather_facts": False, "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}, "tasks": [block]}]
+    book = [
+        {
+            "name": "Soak a gate",
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+            "tasks": [block],
+        }
+    ]
     (site.folder / "play.yml").write_text(yaml.safe_dump(book, sort_keys=False))
     return [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(site.folder / "play.yml")]
 
@@ -217,7 +256,7 @@ def test_quiet_without_rules_or_watchdog_is_no_pass(alerting: Site) -> None:
 
 
 def test_no_traffic_holds_and_then_fails(site: Site) -> None:
-    site.traffic.stop()
+    site.traffic.flows = False
     result = play(site, gate_of(ERROR_RATE))[1]
     assert result["verdict"] == "fail"
     assert "held" in result["reason"]
@@ -258,7 +297,14 @@ def test_looks_and_verdict_are_in_the_ledger(site: Site) -> None:
         "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
     }
     book = site.folder / "open.yml"
-    module = {"path": str(ledger), "state": "opened", "rollout": rollout, "version": "v1", "plan_digest": "sha256:" + "0" * 64, "who": {"user": "u", "host": "h"}}
+    module = {
+        "path": str(ledger),
+        "state": "opened",
+        "rollout": rollout,
+        "version": "v1",
+        "plan_digest": "sha256:" + "0" * 64,
+        "who": {"user": "u", "host": "h"},
+    }
     book.write_text(yaml.safe_dump([{**opened, "tasks": [{"name": "Open", "levibot.transition.ledger": module}]}]))
     ansible = str(Path(sys.executable).parent / "ansible-playbook")
     subprocess.run([ansible, "-i", "localhost,", str(book)], cwd=CHECKOUT, env=environment(), check=True, capture_output=True)
@@ -291,12 +337,12 @@ def test_a_soak_continues_where_it_stood(site: Site) -> None:
 
 
 def test_a_terminal_gets_one_block_in_place(site: Site) -> None:
-    output = on_a_terminal(command(site, gate_of(API_UPTIME, ERROR_RATE)), environment())
+    output = on_a_terminal(command(site, gate_of(API_UPTIME, ERROR_RATE, window_seconds=2)), environment())
     assert "\x1b[3A" in output
     assert "api_uptime" in output
-    plain = on_a_terminal(command(site, gate_of(API_UPTIME)), {**environment(), "CI": "true"})
+    plain = on_a_terminal(command(site, gate_of(API_UPTIME, window_seconds=2)), {**environment(), "CI": "true"})
     assert "\x1b[2A" not in plain
-    bare = on_a_terminal(command(site, gate_of(API_UPTIME)), {**environment(), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"})
+    bare = on_a_terminal(command(site, gate_of(API_UPTIME, window_seconds=2)), {**environment(), "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1"})
     assert "\x1b[2A" in bare
     assert "\x1b[36m" not in bare
 
@@ -322,7 +368,13 @@ def on_a_terminal(argv: list[str], env: dict[str, str]) -> str:
 
 def test_an_orphan_ends(site: Site) -> None:
     """The controlling process is killed; its worker, which lives on, must notice and stop asking."""
-    process = subprocess.Popen(command(site, gate_of(API_UPTIME, window_seconds=120)), cwd=CHECKOUT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(site, gate_of(API_UPTIME, window_seconds=120)),
+        cwd=CHECKOUT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     workers: list[int] = []
 
     def worker_is_there() -> bool:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client
 from ansible_collections.levibot.transition.plugins.module_utils.sources.prometheus import Prometheus, coverage, increases, measure
 from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window
-
 from tests.integration.daemons import PrometheusDaemon, program, running
 
 HOURS = 28
@@ -29,7 +29,7 @@ Samples = list[tuple[float, float]]
 
 def counter(seconds: range, rate: float, resets: set[int], offset: float, seed: int) -> Samples:
     """A counter that is scraped once a second, at a fixed part of it, and begins again from nought where it is reset."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311  a history, not a secret
     value, out = 1000.0, []
     for second in seconds:
         value = float(rng.randrange(3)) if second in resets else value + (rng.random() < rate) * rng.randrange(1, 4)
@@ -87,7 +87,15 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         lines.append(f"# TYPE {family.removesuffix('_total')} {'counter' if family.endswith('_total') else 'gauge'}")
         lines += [f"{name} {value:g} {at:.3f}" for name, samples in series.items() for at, value in samples]
     (folder / "history.om").write_text("\n".join([*lines, "# EOF", ""]))
-    imported = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(folder / "history.om"), str(folder / "data")]
+    imported = [
+        program("promtool"),
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "--quiet",
+        str(folder / "history.om"),
+        str(folder / "data"),
+    ]
     subprocess.run(imported, check=True, stdout=subprocess.DEVNULL)
     daemon = PrometheusDaemon(folder, {"global": {"scrape_interval": "15s"}})
     with running(daemon):
@@ -115,7 +123,10 @@ SPANS = {
 def test_increases_are_exact(prometheus: Prometheus, span: Window) -> None:
     counted = increases(prometheus, "requests_total", span).by_series
     expected = {name: grown(samples, span, name in BORN_AT_ZERO) for name, samples in HISTORY.items()}
-    found = {f'requests_total{{edge="{k["edge"]}",job="caddy",instance="{k["instance"]}",code="{k["code"]}"}}': v for k, v in ((dict(k), v) for k, v in counted.items())}
+    found = {
+        f'requests_total{{edge="{k["edge"]}",job="caddy",instance="{k["instance"]}",code="{k["code"]}"}}': v
+        for k, v in ((dict(k), v) for k, v in counted.items())
+    }
     assert found == {name: value for name, value in expected.items() if name in found}
     assert sum(found.values()) == sum(expected.values())
 
@@ -176,7 +187,7 @@ def test_a_threshold_wants_one_number(prometheus: Prometheus) -> None:
         threshold("vector(0) / vector(0)")
     with pytest.raises(UnusableError, match="series where one is expected"):
         threshold("up")
-    with pytest.raises(UnusableError, match="refuses the query.*parse error"):
+    with pytest.raises(UnusableError, match=r"refuses the query.*parse error"):
         threshold("rate(up")
     whole = threshold("sum(increase(requests_total[$elapsed]))")
     assert whole.coverage_ratio == 1.0

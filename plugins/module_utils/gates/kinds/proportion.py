@@ -52,7 +52,7 @@ def mistakes(check: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "samples" in check:
         return [(key, "remove it: the check counts its samples") for key in ("bad", "total") if key in check]
     if not ({"bad", "total"} & set(check)):
-        return [("samples", "write samples (each stored sample is an event, 1 = good), or bad and total (counters)")]
+        return [("samples", "write samples (each stored sample is an event, 1 = what `of` says), or bad and total (counters)")]
     return [(key, f"write {key} as well: bad and total go together") for key in ("bad", "total") if key not in check]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+
 from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Report
 from ansible_collections.levibot.transition.plugins.module_utils.plan.site import unknown_variables
 from ansible_collections.levibot.transition.plugins.plugin_utils.roles import ROLES, documented_variables

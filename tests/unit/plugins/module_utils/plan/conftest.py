@@ -33,4 +33,5 @@ def site(shipped):
     """A sound site: the defaults, and what has to be set."""
     own = {"levibot_version": "v1.8.0-beta", "levibot_compose_file": "docker-compose.prod.yml", "levibot_admin_token": "s3cret-token"}
     apart = ("levibot_plan", "levibot_checks", "levibot_plan_overrides", "levibot_checks_overrides")
-    return {**{name: value for name, value in shipped.items() if name not in apart}, **own}
+    plain = {name: value for name, value in shipped.items() if name not in apart and "{{" not in str(value)}
+    return {**plain, **own}
