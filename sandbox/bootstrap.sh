@@ -205,6 +205,7 @@ drop_stale() {
 }
 
 start_engine() {
+    local begun=
     mkdir -p "$run"
     if [[ -d /run/systemd/system ]]; then
         systemctl start docker
@@ -215,6 +216,7 @@ start_engine() {
         drop_stale /var/run/docker/containerd/containerd.pid containerd
         if [[ ! -f /var/run/docker.pid ]]; then
             setsid dockerd </dev/null >>"$logs/dockerd.log" 2>&1 9>&- &
+            begun=$!
         fi
     fi
     local _
@@ -224,6 +226,7 @@ start_engine() {
             [[ -d /run/systemd/system ]] || echo "$(</var/run/docker.pid) $(cut -d' ' -f22 "/proc/$(</var/run/docker.pid)/stat")" >"$run/engine"
             return
         fi
+        [[ -z $begun ]] || kill -0 "$begun" 2>/dev/null || break
         sleep 0.25
     done
     tail -n 15 "$logs/dockerd.log" || true
