@@ -46,10 +46,10 @@ up: ## Start the sandbox's daemons, without a rollout
 	@$(PYTHON_VENV) sandbox/sandbox.py up
 
 down: ## Stop the sandbox's daemons
-	@[[ ! -x $(PYTHON_VENV) ]] || $(PYTHON_VENV) sandbox/sandbox.py down
+	@[[ ! -f .venv/.done/pip-sandbox ]] || $(PYTHON_VENV) sandbox/sandbox.py down
 
 status: ## Show the sandbox's daemons
-	@[[ -x $(PYTHON_VENV) ]] || { echo "nothing is set up: make demo"; exit 1; }
+	@[[ -f .venv/.done/pip-sandbox ]] || { echo "nothing is set up: make demo"; exit 1; }
 	@$(PYTHON_VENV) sandbox/sandbox.py status
 
 # One rule for each benchmarks/<name>.py; it writes build/bench/<name>.json.

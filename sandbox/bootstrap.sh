@@ -14,7 +14,7 @@ log=$logs/bootstrap.log
 run=$root/build/sandbox/run
 
 # Unpacked into .venv/debian, so that no service starts by itself and root is not needed.
-tools=(prometheus prometheus-alertmanager prometheus-blackbox-exporter docker-registry)
+tools=(prometheus prometheus-alertmanager prometheus-blackbox-exporter docker-registry busybox-static) # the last one for tiny test images
 # What the sandbox's base image is made of, with all that these depend on.
 base=(base-files base-passwd coreutils dash python3)
 bench_tools=(haproxy wrk)
@@ -129,6 +129,8 @@ apt_lists() {
     apt_get --print-uris download "${tools[@]}" python3-pip-whl >/dev/null
 }
 
+offered() { apt_get --print-uris download "$1" >/dev/null; }
+
 debs() {
     local target=$1
     shift
@@ -151,7 +153,9 @@ base_debs() {
 
 debian() {
     retry apt_lists
-    debs "$venv/debian" "${tools[@]}"
+    local split=()
+    ! offered promtool || split=(promtool) # part of prometheus until Debian 12
+    debs "$venv/debian" "${tools[@]}" "${split[@]}"
     # Debian's Alertmanager has the place of its templates compiled in. The same path, as long, but relative: it is run from here.
     LC_ALL=C sed -i 's|/usr/share/prometheus/alertmanager|usr/share/prometheus//alertmanager|g' "$venv/debian/usr/bin/prometheus-alertmanager"
     base_debs
@@ -178,11 +182,10 @@ bench() {
 
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# On Debian 12 the CLI is part of docker.io.
 unpack_cli() {
     retry apt_lists
     local package=docker-cli
-    apt_get --print-uris download docker-cli >/dev/null || package=docker.io
+    offered docker-cli || package=docker.io # of which the CLI is a part until Debian 12
     debs "$venv/docker-cli" "$package"
     ln -sfn "$venv/docker-cli/usr/bin/docker" "$venv/bin/docker"
     rm -rf "$apt"

@@ -186,6 +186,8 @@ class Supervisor:
         """Each program's process info, or None where no supervisord answers."""
         try:
             return {info["name"]: info for info in self.rpc.getAllProcessInfo()}
+        except Fault:  # it is shutting down: still there, but it answers nothing any more
+            return {}
         except (OSError, http.client.HTTPException):
             return None
 

@@ -129,7 +129,8 @@ class PrometheusDaemon(Daemon):
             "--storage.tsdb.retention.time=30d",
             f"--web.listen-address=127.0.0.1:{port}",
             # Alertmanager is discovered only after 5 s; what fired before would be sent again after a minute.
-            "--rules.alert.resend-delay=500ms",
+            # Four times the delay is also how long an alert lives on when a busy machine is late.
+            "--rules.alert.resend-delay=2s",
         ]
         super().__init__(argv, folder, f"{self.url}/-/ready")
 

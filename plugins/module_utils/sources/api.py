@@ -28,9 +28,7 @@ def measure(check: dict[str, Any], window: Window, url: str, client: Client, sta
     if not check.get("change"):
         return Sample(status=OK, value=value, events=events), None
     state = changed(state, value, events, window.at)
-    began = (
-        f"the book began again {state['restarts']} times in this window; its last look before that is counted" if state["restarts"] else ""
-    )
+    began = f"what is counted began again from nothing {state['restarts']} times in this window" if state["restarts"] else ""
     return Sample(status=OK, detail=began, value=state["change"], events=state["seen"] if events is not None else None), state
 
 

@@ -171,9 +171,21 @@ def _threshold(check: dict[str, Any], window: Window, prometheus: Prometheus) ->
         raise NothingThereError("the query gives NaN", 0.0)
     # Over a whole window an outage of the store must show; what the query reads is unknown here, but an outage stops every scrape.
     covered = coverage(prometheus, "up", window, unknown=1.0) if "$elapsed" in check["query"] or "${elapsed}" in check["query"] else 1.0
+    events = _events(check, window, prometheus)
     if math.isinf(value):
-        return Sample(status=OK, infinite="+" if value > 0 else "-", coverage_ratio=covered)
-    return Sample(status=OK, value=value, coverage_ratio=covered)
+        return Sample(status=OK, infinite="+" if value > 0 else "-", events=events, coverage_ratio=covered)
+    return Sample(status=OK, value=value, events=events, coverage_ratio=covered)
+
+
+def _events(check: dict[str, Any], window: Window, prometheus: Prometheus) -> float | None:
+    """How many events stand behind a threshold's number; None where the check does not ask."""
+    if not check.get("events"):
+        return None
+    found = prometheus.instant(window.expand(check["events"]), window.at, window.deadline)
+    if len(found) > 1:
+        raise UnusableError(f"the query for events finds {len(found)} series where one is expected: aggregate them")
+    value = next(iter(found.values()), 0.0)
+    return value if math.isfinite(value) else 0.0
 
 
 KINDS: dict[str, Callable[[dict[str, Any], Window, Prometheus], Sample]] = {
@@ -364,7 +376,7 @@ def _sum(prometheus: Prometheus, query: str, window: Window) -> float:
 
 
 def _inside(window: Window) -> str:
-    """The window without its first millisecond, since a sample at the very start is the baseline. (Prometheus 2 includes it, 3 does not.)"""
+    """The window without its first millisecond, for a sample at the very start is the baseline. (Prometheus 2 includes it, 3 does not.)"""
     return f"{max(1, window.milliseconds - 1)}ms"
 
 

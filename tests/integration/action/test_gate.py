@@ -111,8 +111,11 @@ class Site:
         answer = Client().get_json(f"{self.prometheus.url}/api/v1/query", {"query": "count_over_time(probe_success[1s]) >= 4"})
         return bool(answer["data"]["result"])
 
+    def alerts(self) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in Client().get_json(f"{self.alertmanager.url}/api/v2/alerts")}
+
     def is_quiet(self) -> bool:
-        return [alert["labels"]["alertname"] for alert in Client().get_json(f"{self.alertmanager.url}/api/v2/alerts")] == ["Watchdog"]
+        return self.alerts() == {"Watchdog"}
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +219,7 @@ def test_a_good_slot_passes(alerting: Site, observe_from: str) -> None:
     assert process.returncode == 0, process.stdout + process.stderr
     assert (result["verdict"], result["safe"], result["failed"]) == ("pass", True, False)
     assert {check["state"] for check in result["checks"]} == {"pass"}
-    assert result["looks"] >= (8 if observe_from == "controller" else 3)
+    assert result["looks"] >= 2
     assert "phase2.step1  settling" in process.stdout
     assert "\x1b[" not in process.stdout
 
@@ -240,10 +243,14 @@ def test_an_alert_of_this_slot_fails_it_and_one_of_the_other_does_not(alerting: 
 
 
 def test_an_alert_that_is_over_still_counts(alerting: Site) -> None:
+    began = time.time()
     alerting.traffic.down["green"] = 1
-    threading.Timer(2.5, lambda: alerting.traffic.down.update(green=0)).start()
-    result = play(alerting, gate_of(ALERTS, interval_seconds=4, settle_seconds=0))[1]
-    assert result["verdict"] == "fail"
+    wait_for(lambda: "ApiDown" in alerting.alerts(), "the alert")
+    alerting.traffic.down["green"] = 0
+    wait_for(alerting.is_quiet, "the alert's end")
+    result = play(alerting, gate_of(ALERTS, window_seconds=60), started_at=began)[1]
+    assert (result["verdict"], result["looks"]) == ("fail", 1)
+    assert "ApiDown" in result["reason"]
 
 
 def test_quiet_without_rules_or_watchdog_is_no_pass(alerting: Site) -> None:

@@ -7,17 +7,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.gates.compare import OPERATORS, holds
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._counts import amount
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._looks import fail_after
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import AGAINST, MET, SHORT, Kind, Reading
-from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import REQUIRED, Field, boolean, one_of, query
+from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import (
+    REQUIRED,
+    Field,
+    boolean,
+    number_of,
+    one_of,
+    query,
+    text,
+)
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import COUNT, UNITS, format_value
 from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
 
 
 def read(check: Mapping[str, Any], sample: Sample) -> Reading:
+    """The number against the limit; with `events`, only once there are enough of them behind the number."""
+    seen = _compare(check, sample)
+    if not check.get("events"):
+        return seen
+    counts = check.get("counts") or "events"
+    events = sample.events or 0
+    seen = replace(seen, evidence=f"{amount(events)} {counts}")
+    if events < check.get("min_events", 1):
+        return replace(seen, says=SHORT, reason=f"{amount(events)} of at least {check.get('min_events', 1):,} {counts}")
+    return seen
+
+
+def mistakes(check: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "min_events" in check and "events" not in check:
+        return [("events", "write events as well: the expression that tells how many there were")]
+    return []
+
+
+def _compare(check: Mapping[str, Any], sample: Sample) -> Reading:
     if sample.infinite:
         value = f"{sample.infinite}Inf"
         if check.get("allow_infinite"):
@@ -38,6 +67,9 @@ KIND = Kind(
     sources=("prometheus",),
     fields={
         "query": Field(query, REQUIRED),
+        "events": Field(query),
+        "min_events": Field(number_of(0)),
+        "counts": Field(text),
         "unit": Field(one_of(*UNITS), COUNT),
         "fail_after": Field(fail_after, 1),
         "allow_infinite": Field(boolean, False),
@@ -45,6 +77,7 @@ KIND = Kind(
     read=read,
     unit=lambda check: check.get("unit", COUNT),
     ops=lambda _check: tuple(OPERATORS),
+    mistakes=mistakes,
     # A query over $elapsed tells of the whole window each time; any other tells of its instant.
     momentary=lambda check: "elapsed" not in check.get("query", ""),
 )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sandbox, brought up once, and whole rollouts on it with windows of a few seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / "build/sandbox"
+BIN = ROOT / ".venv/bin"
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{BIN}:{os.environ['PATH']}",
+    "DOCKER_CONFIG": str(ROOT / ".venv/docker"),
+    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    "ANSIBLE_INVENTORY": str(ROOT / "inventories/sandbox"),
+    "ANSIBLE_NOCOLOR": "1",
+}
+ROLLOUT_SECONDS = 240
+
+# The plan's steps and gates stay as they are; only time and counts shrink.
+SHORT = {
+    "levibot_plan_overrides": {
+        "defaults": {"interval": "500ms", "settle": "2s", "hold": "4s", "blind_after": "5s"},
+        "phase2": {"steps": {"step1": {"window": "6s"}, "step2": {"window": "8s"}, "step3": {"window": "10s"}}},
+    },
+    "levibot_checks_overrides": {
+        "api_uptime": {"min_events": 4},
+        "error_rate": {"min_events": 40},
+        "latency_p95": {"min_events": 40},
+        "performance_degradation": {"min_events": 200},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How a rollout ended: its exit code, what it printed, and what it left in the ledger."""
+
+    exit_code: int
+    output: str
+    ledger: list[dict[str, Any]]
+
+    @property
+    def closed(self) -> dict[str, Any]:
+        return next(entry["data"] for entry in self.ledger if entry["kind"] == "closed")
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        return [entry["data"] for entry in self.ledger if entry["kind"] == "verdict"]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What a person would do at its keyboard, and what he would look at."""
+
+    ports: dict[str, int]
+
+    def rollout(self, *arguments: str) -> Rollout:
+        record = ROOT / "build/ledger.jsonl"
+        record.unlink(missing_ok=True)
+        done = run([BIN / "ansible-playbook", "playbooks/phase2_bluegreen.yml", "-e", json.dumps(SHORT), *arguments], timeout=ROLLOUT_SECONDS)
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        return Rollout(done.returncode, done.stdout, [json.loads(line) for line in lines])
+
+    def broken_rollout(self, fault: str, weight: int) -> Rollout:
+        """A rollout whose candidate breaks when it reaches the weight; the fault is undone afterwards."""
+        injector = subprocess.Popen([sys.executable, "sandbox/sandbox.py", "fault", f"{fault}@{weight}"], cwd=ROOT, env=ENVIRONMENT)
+        try:
+            return self.rollout()
+        finally:
+            injector.terminate()
+            injector.wait(timeout=10)
+            self.heal()
+
+    def heal(self) -> None:
+        run([sys.executable, "sandbox/sandbox.py", "fault", "clear"], check=True)
+
+    def stable_release(self) -> None:
+        run([BIN / "ansible-playbook", "sandbox/stable.yml"], check=True)
+
+    def canary(self) -> str | None:
+        file = STATE / "edge/run/canary"
+        return file.read_text(encoding="ascii") if file.exists() else None
+
+    def stable_slot(self) -> str:
+        return "green" if (STATE / "edge/lib/stable").read_text(encoding="ascii").startswith("g") else "blue"
+
+    def slot_requests(self) -> dict[str, float]:
+        """How many visitors' requests each slot has answered so far, by Caddy's own counters."""
+        text = run(["curl", "-sS", "--max-time", "5", f"http://127.0.0.1:{self.ports['edge_metrics']}/metrics"], check=True).stdout
+        found = re.findall(r'caddy_http_request_duration_seconds_count\{[^}]*handler="subroute"[^}]*server="slot-(\w+)"[^}]*\} (\S+)', text)
+        counts = {"blue": 0.0, "green": 0.0}
+        for slot, value in found:
+            counts[slot] += float(value)
+        return counts
+
+    def containers(self, slot: str) -> set[str]:
+        """The services of a slot that have a container, running or not."""
+        project = f"label=com.docker.compose.project=levibot-sandbox-{slot}"
+        shown = run(["docker", "ps", "--all", "--filter", project, "--format", '{{.Label "com.docker.compose.service"}}'], check=True)
+        return set(shown.stdout.split())
+
+
+def run(command: list[Any], timeout: float = 120, check: bool = False) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        list(map(str, command)), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{command[0]} failed with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    import yaml  # noqa: PLC0415 (comes with ansible-core)
+
+    settings = yaml.safe_load((ROOT / "inventories/sandbox/group_vars/all/sandbox.yml").read_text(encoding="utf-8"))
+    run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
+    box = Sandbox(settings["sandbox_ports"])
+    try:
+        box.heal()
+        box.stable_release()
+        yield box
+    finally:
+        box.heal()
+        run([sys.executable, "sandbox/sandbox.py", "down"])

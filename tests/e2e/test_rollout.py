@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole rollouts by playbooks/phase2_bluegreen.yml: the good release is promoted, a broken one ends in the safe state."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .conftest import Rollout, Sandbox
+
+# Which checks may decide when the candidate breaks so. Several may see the same fault at the same look; none other may.
+DECIDERS = {
+    "errors": {"error_rate", "p0_p1_alerts"},
+    "latency": {"latency_p95", "p0_p1_alerts", "performance_degradation"},
+    "crash": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "paper_pnl_usd"},
+    "hang": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "latency_p95", "paper_pnl_usd"},
+    "alert": {"p0_p1_alerts", "critical_alerts"},
+    "starved": {"error_rate", "latency_p95", "performance_degradation"},
+}
+STEPS = {10: "phase2.step1", 50: "phase2.step2", 100: "phase2.step3"}
+
+
+def assert_safe(sandbox: Sandbox, stable: str) -> None:
+    """No canary, stable as before and serving everybody: seen in Caddy's counters, not only in files."""
+    other = {"blue": "green", "green": "blue"}[stable]
+    assert sandbox.canary() is None
+    assert sandbox.stable_slot() == stable
+    before = sandbox.slot_requests()
+    time.sleep(1.5)
+    after = sandbox.slot_requests()
+    assert after[stable] > before[stable]
+    assert after[other] == before[other]
+
+
+def passed_steps(rollout: Rollout) -> list[str]:
+    return [verdict["gate"] for verdict in rollout.verdicts if verdict["verdict"] == "pass"]
+
+
+@pytest.mark.parametrize("weight", STEPS)
+@pytest.mark.parametrize("fault", DECIDERS)
+def test_a_broken_candidate_ends_in_the_safe_state(sandbox: Sandbox, fault: str, weight: int):
+    stable = sandbox.stable_slot()
+    rollout = sandbox.broken_rollout(fault, weight)
+    assert rollout.exit_code != 0, rollout.output[-3000:]
+
+    broken = rollout.verdicts[-1]
+    assert broken["gate"] == STEPS[weight], broken
+    assert broken["verdict"] in ("fail", "blind"), broken
+    assert set(broken["deciding"]) <= DECIDERS[fault], broken
+    assert broken["deciding"]
+    assert passed_steps(rollout) == [gate for at, gate in STEPS.items() if at < weight]
+
+    assert rollout.closed["outcome"] == "rolled_back"
+    for check in broken["deciding"]:
+        assert check in rollout.closed["reason"]
+        assert check in rollout.output
+    assert_safe(sandbox, stable)
+
+
+def test_the_good_release_is_promoted(sandbox: Sandbox):
+    old = sandbox.stable_slot()
+    new = {"blue": "green", "green": "blue"}[old]
+    rollout = sandbox.rollout()
+    assert rollout.exit_code == 0, rollout.output[-5000:]
+    assert passed_steps(rollout) == list(STEPS.values())
+    assert rollout.closed["outcome"] == "promoted"
+    assert_safe(sandbox, new)
+    assert sandbox.containers(old) == set()
+    assert sandbox.containers(new) == {"api", "panel"}
+
+    again = sandbox.rollout()
+    assert again.exit_code == 0
+    assert "changed=0" in again.output
+    assert "nothing to do" in again.output

@@ -1,0 +1,274 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sources on fixtures: what each answer becomes."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.levibot.transition.plugins.module_utils.samples import ERROR, NO_DATA, OK, Sample, from_dict
+from ansible_collections.levibot.transition.plugins.module_utils.sources import Sources, alertmanager, api, command, prometheus
+from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window
+
+WINDOW = Window(1000.0, 1042.0, "green", "blue")
+
+
+class Fake:
+    """Stands in for a client: answers by the end of the URL's path."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    def get_json(self, url: str, *_asked: Any, **_options: Any) -> Any:
+        return self.answers[url.rpartition("/")[2]]
+
+
+class TestWindow:
+    def test_placeholders(self) -> None:
+        assert WINDOW.expand('up{slot="$slot",old="${stable}"}[$elapsed]') == 'up{slot="green",old="blue"}[42s]'
+        assert WINDOW.expand({"a": ["$slot", 3]}) == {"a": ["green", 3]}
+        assert WINDOW.expand('code=~"5..$"') == 'code=~"5..$"'
+
+    def test_part_of_a_second(self) -> None:
+        assert Window(0, 1.5, "green", "blue").elapsed == "1500ms"
+        assert Window(5, 5, "green", "blue").milliseconds == 1
+
+
+class TestCoverage:
+    def test_all(self) -> None:
+        assert prometheus.covered_share(list(range(240)), 240, 16) == 1.0
+
+    def test_slow_scrapes_are_no_gaps(self) -> None:
+        assert prometheus.covered_share([3, 7, 11, 15, 19], 22, 100) == 1.0
+
+    def test_nothing(self) -> None:
+        assert prometheus.covered_share([], 240, 16) == 0.0
+
+    def test_a_third_is_missing(self) -> None:
+        filled = [bucket for bucket in range(240) if not 80 <= bucket < 160]
+        assert prometheus.covered_share(filled, 240, 16) == pytest.approx(2 / 3, abs=0.01)
+
+    def test_the_end_is_missing(self) -> None:
+        assert prometheus.covered_share(list(range(120)), 240, 16) == pytest.approx(0.5, abs=0.01)
+
+    def test_one_sample_covers_little(self) -> None:
+        assert prometheus.covered_share([0], 240, 16) < 0.1
+
+    @given(st.sets(st.integers(0, 239)), st.floats(0.1, 500))
+    def test_is_a_share(self, filled: set[int], longest: float) -> None:
+        assert 0.0 <= prometheus.covered_share(sorted(filled), 240, longest) <= 1.0
+
+
+class TestQuantile:
+    BOUNDS = ((0.1, 50.0), (0.2, 90.0), (0.5, 99.0), (math.inf, 100.0))
+
+    def test_value_interpolates_like_prometheus(self) -> None:
+        assert prometheus.quantile_of(list(self.BOUNDS), 0.95) == (pytest.approx(0.2 + 0.3 * 5 / 9), False)
+        assert prometheus.quantile_of(list(self.BOUNDS), 0.999) == (0.5, True)
+
+    @pytest.mark.parametrize(
+        ("limit", "slower", "detail"),
+        [
+            ("0.2", 10, ""),
+            ("0.35", 5.5, "interpolated between the buckets 0.2 s and 0.5 s"),
+            ("2", 1, "beyond the last bucket"),
+            ("0.05", 75, "interpolated"),
+        ],
+    )
+    def test_slower_than_the_limit(self, monkeypatch: pytest.MonkeyPatch, limit: str, slower: float, detail: str) -> None:
+        counted = prometheus.Counted({(("le", "+Inf" if math.isinf(bound) else str(bound)),): count for bound, count in self.BOUNDS})
+        monkeypatch.setattr(prometheus, "increases", lambda *_args: counted)
+        monkeypatch.setattr(prometheus, "coverage", lambda *_args: 1.0)
+        sample = prometheus.measure({"kind": "quantile", "buckets": "x", "quantile": 0.95, "condition": {"limit": limit}}, WINDOW, None)
+        assert (sample.bad, sample.total) == (pytest.approx(slower), 100)
+        assert detail in sample.detail
+
+    def test_different_buckets_cannot_be_added(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        series = {(("i", "a"), ("le", "+Inf")): 1.0, (("i", "a"), ("le", "1")): 1.0, (("i", "b"), ("le", "+Inf")): 1.0}
+        monkeypatch.setattr(prometheus, "increases", lambda *_args: prometheus.Counted(series))
+        monkeypatch.setattr(prometheus, "coverage", lambda *_args: 1.0)
+        with pytest.raises(UnusableError, match="different buckets"):
+            prometheus.measure({"kind": "quantile", "buckets": "x", "condition": {"limit": "1"}}, WINDOW, None)
+
+
+def alert(name: str, silenced: bool = False, **labels: str) -> dict[str, Any]:
+    return {
+        "labels": {"alertname": name, **labels},
+        "status": {"state": "suppressed" if silenced else "active", "silencedBy": ["x"] * silenced},
+    }
+
+
+RULE = {
+    "name": "ApiDown",
+    "labels": {"severity": "P0", "slot": "green"},
+    "health": "ok",
+    "lastEvaluation": "1970-01-01T00:17:20.123456789Z",
+}
+CHECK = {"kind": "alerts", "matchers": {"severity": "P0|P1"}, "watchdog": "Watchdog", "rules": {"slot": "$slot"}}
+
+
+class TestAlerts:
+    def ask(
+        self, monkeypatch: pytest.MonkeyPatch, alerts: list[Any], *, rules: Any = (RULE,), fired: Any = (), silences: Any = (), **check: Any
+    ) -> Sample:
+        server = prometheus.Prometheus("http://p", Fake(rules={"data": {"groups": [{"interval": 1, "rules": list(rules)}]}}))
+        monkeypatch.setattr(server, "instant", lambda *_args: {tuple(sorted(labels.items())): 1.0 for labels in fired})
+        monkeypatch.setattr(alertmanager, "coverage", lambda *_args: 1.0)
+        manager = alertmanager.Alertmanager("http://a", Fake(alerts=alerts, silences=list(silences)))
+        return alertmanager.measure({**CHECK, **check}, WINDOW, manager, server)
+
+    def test_proven_quiet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sample = self.ask(monkeypatch, [alert("Watchdog"), alert("Disk", severity="P2")])
+        assert (sample.status, sample.value, sample.firing, sample.problems) == (OK, 0.0, (), ())
+
+    def test_matchers_are_anchored(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.ask(monkeypatch, [alert("Watchdog"), alert("X", severity="P10")]).value == 0
+
+    def test_whose_alert(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        alerts = [
+            alert("Watchdog"),
+            alert("A", severity="P0", slot="blue"),
+            alert("B", severity="P1"),
+            alert("C", severity="P1", slot="green"),
+        ]
+        assert {found["name"] for found in self.ask(monkeypatch, alerts).firing} == {"B", "C"}
+
+    def test_a_silenced_alert_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sample = self.ask(monkeypatch, [alert("Watchdog"), alert("A", silenced=True, severity="P0")])
+        assert sample.firing == ({"name": "A", "labels": {"severity": "P0"}, "silenced": True},)
+
+    def test_what_fired_in_the_window_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        past = {"alertname": "A", "alertstate": "firing", "severity": "P1"}
+        sample = self.ask(monkeypatch, [alert("Watchdog")], fired=[past])
+        assert (sample.status, sample.firing) == (OK, ({"name": "A", "labels": {"severity": "P1"}, "silenced": False},))
+        silence = {"status": {"state": "active"}, "matchers": [{"name": "alertname", "value": "A|B", "isRegex": True, "isEqual": True}]}
+        assert self.ask(monkeypatch, [alert("Watchdog")], fired=[past], silences=[silence]).firing[0]["silenced"] is True
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"alerts": []}, "watchdog alert Watchdog is not in Alertmanager"),
+            ({"rules": ()}, "no alerting rule with slot"),
+            ({"rules": ({**RULE, "labels": {"slot": "green", "severity": "P3"}},)}, "no alerting rule with slot"),
+            ({"rules": ({**RULE, "health": "err", "lastError": "many-to-many"},)}, "many-to-many"),
+            ({"rules": ({**RULE, "lastEvaluation": "1970-01-01T00:00:01Z"},)}, "last evaluated 1041 s ago"),
+            ({"rules": ({**RULE, "lastEvaluation": "0001-01-01T00:00:00Z"},)}, "not evaluated yet"),
+        ],
+    )
+    def test_unproven_quiet_is_no_data(self, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], words: str) -> None:
+        given = {"alerts": [alert("Watchdog")], **change}
+        sample = self.ask(monkeypatch, given.pop("alerts"), **given)
+        assert sample.status == NO_DATA
+        assert sample.detail.startswith("quiet is not proven: ")
+        assert words in sample.detail
+
+    def test_names_of_rules(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.ask(monkeypatch, [alert("Watchdog")], rules=(RULE,)).status == OK
+        missing = alertmanager.rules_missing(["ApiDown", "Latency"], {}, [{**RULE, "interval": 1}], 1042.0)
+        assert missing == ["Prometheus has not loaded the alerting rule Latency"]
+
+    def test_what_fires_counts_without_the_proof(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sample = self.ask(monkeypatch, [alert("A", severity="P0")], rules=())
+        assert (sample.status, sample.value, len(sample.problems)) == (OK, 1.0, 2)
+
+
+class TestApi:
+    PORTFOLIO: ClassVar = {"total_pnl": "12.5", "total_trades": 7, "ratio": float("nan"), "open": [1]}
+
+    def ask(self, **check: Any) -> Sample:
+        return api.measure(
+            {"path": "/portfolio", "value": "total_pnl", **check}, WINDOW, "http://x/", Fake(portfolio=self.PORTFOLIO), None
+        )[0]
+
+    def test_value_and_events(self) -> None:
+        sample = self.ask(events="total_trades")
+        assert (sample.value, sample.events) == (12.5, 7)
+
+    def test_what_is_no_number(self) -> None:
+        with pytest.raises(NothingThereError, match="has no nothing"):
+            self.ask(value="nothing")
+        with pytest.raises(NothingThereError, match="NaN"):
+            self.ask(value="ratio")
+        with pytest.raises(UnusableError, match="a list and no number"):
+            self.ask(value="open")
+        with pytest.raises(UnusableError, match="cannot be used"):
+            self.ask(value="total_pnl[")
+
+    def test_change_adds_up_and_survives_json(self) -> None:
+        state = None
+        for value, events in ((100.0, 5), (101.5, 6), (99.0, 8)):
+            state = json.loads(json.dumps(api.changed(state, value, events, 1.0)))
+        assert (state["change"], state["seen"], state["restarts"]) == (-1.0, 3, 0)
+
+    def test_a_book_that_begins_again_counts_from_zero(self) -> None:
+        state = None
+        for value, events in ((100.0, 5), (103.0, 6), (2.0, 1), (1.0, 2)):
+            state = api.changed(state, value, events, 1.0)
+        assert (state["change"], state["seen"], state["restarts"]) == (4.0, 3, 1)
+
+
+class TestCommand:
+    def ask(self, script: str, **check: Any) -> Sample:
+        urls = {"green": "http://127.0.0.1:2", "blue": "http://127.0.0.1:1"}
+        return command.measure({"argv": [sys.executable, "-c", script, "$slot"], **check}, WINDOW, urls)
+
+    def test_clean(self) -> None:
+        script = "import os, sys; print(sys.argv[1], os.environ['SLOT'], os.environ['SLOT_URL'], os.environ['STABLE_URL'], 'healthy')"
+        sample = self.ask(script, must_match=["^green green http://127.0.0.1:2 http://127.0.0.1:1 healthy$"], must_not_match=["ERROR"])
+        assert (sample.status, sample.problems) == (OK, ())
+
+    def test_a_script_that_always_exits_0(self) -> None:
+        sample = self.ask("print('fine'); print('API: DOWN (curl: 7)')", must_match=["all good"], must_not_match=["DOWN"])
+        assert sample.problems == ("does not print /all good/", "prints 'API: DOWN (curl: 7)' (must not match /DOWN/)")
+
+    def test_exit_code(self) -> None:
+        assert self.ask("raise SystemExit(3)").problems == ("exit code 3",)
+        assert self.ask("raise SystemExit(3)", rc=3).problems == ()
+
+    def test_a_hang_is_killed_with_all_it_started(self, tmp_path: Path) -> None:
+        script = (
+            f"import subprocess, time; p = subprocess.Popen(['sleep', '60']); open('{tmp_path}/pid', 'w').write(str(p.pid)); time.sleep(60)"
+        )
+        with pytest.raises(UnusableError, match=r"did not end within 0.5 s"):
+            self.ask(script, timeout="500ms")
+        state = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+        assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    def test_cannot_be_started(self) -> None:
+        with pytest.raises(UnusableError, match="/no/such/script cannot be started: No such file"):
+            command.measure({"argv": ["/no/such/script"]}, WINDOW, {})
+
+    def test_much_output_is_bounded(self) -> None:
+        assert self.ask("print('x' * 10_000_000); print('END')", must_match=["^END$"]).problems == ()
+
+
+class TestSources:
+    def test_each_check_is_asked_whatever_happens_to_the_others(self) -> None:
+        sources = Sources({"timeout_seconds": 2, "prometheus": {"url": "http://127.0.0.1:1"}})
+        checks = [
+            {"id": "a", "kind": "threshold", "source": "prometheus", "query": "up"},
+            {"id": "b", "kind": "command", "source": "command", "argv": [sys.executable, "-c", "pass"]},
+            {"id": "c", "kind": "alerts", "source": "alertmanager", "matchers": {}},
+            {"id": "d", "kind": "command", "source": "command", "argv": [sys.executable, "-c", "pass"], "must_match": ["("]},
+            {"id": "e", "kind": "threshold", "source": "prometheus"},
+        ]
+        found, state = sources.ask(checks, WINDOW, {"kept": 1})
+        assert {check_id: sample.status for check_id, sample in found.items()} == {"a": ERROR, "b": OK, "c": ERROR, "d": ERROR, "e": ERROR}
+        assert "nothing listens there" in found["a"].detail
+        assert "no address of alertmanager is given" in found["c"].detail
+        assert "no regular expression" in found["d"].detail
+        assert state == {"kept": 1}
+        sources.close()
+
+    def test_samples_travel(self) -> None:
+        sample = Sample(status=OK, value=1.0, firing=({"name": "A", "labels": {}, "silenced": False},), problems=("x",))
+        assert from_dict(json.loads(json.dumps(sample.to_dict()))) == sample

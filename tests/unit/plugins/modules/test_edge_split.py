@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitError, SplitFiles
+from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, Split
+from ansible_collections.levibot.transition.plugins.modules import edge_split
+
+NOTHING = {"candidate": None, "weight": None, "expires_in_seconds": None, "stable": None, "canary": None, "verify": None, "tolerance_seconds": 1}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> SplitFiles:
+    for name in ("run", "lib"):
+        (tmp_path / name).mkdir()
+    files = SplitFiles(str(tmp_path / "run"), str(tmp_path / "lib"))
+    files.write_stable("blue")
+    return files
+
+
+def call(files: SplitFiles, *, check_mode: bool = False, **params: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    edge_split.run({**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), **params}, check_mode=check_mode, result=result)
+    return result
+
+
+def ten_percent(**params: Any) -> dict[str, Any]:
+    return {"candidate": "green", "weight": 10.0, "expires_in_seconds": 100.0, **params}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_set_again_extend_withdraw(files: SplitFiles, check_mode: bool) -> None:
+    assert call(files, check_mode=True, **ten_percent())["changed"]
+    assert not files.canary.exists()
+    first = call(files, **ten_percent())
+    assert (first["changed"], first["after"]["weight"], first["after"]["stable"]) == (True, 10.0006, "blue")
+    assert not call(files, check_mode=check_mode, **ten_percent(tolerance_seconds=5))["changed"]
+    extended = call(files, check_mode=check_mode, **ten_percent(expires_in_seconds=200.0))
+    assert extended["changed"]
+    assert extended["after"]["expires_epoch"] - first["after"]["expires_epoch"] == pytest.approx(100, abs=3)
+    withdrawn = call(files, check_mode=check_mode, canary="absent")
+    assert (withdrawn["changed"], withdrawn["after"]["text"]) == (True, "blue 100.0 % (stable)")
+    assert call(files, check_mode=check_mode, canary="absent")["changed"] is check_mode
+
+
+def test_with_blue_as_candidate_greens_share_shrinks(files: SplitFiles) -> None:
+    files.write_stable("green")
+    assert call(files, **ten_percent(candidate="blue"))["after"]["weight"] == pytest.approx(10, abs=0.001)
+    assert files.canary.read_text() == "e666"
+
+
+def test_promotion_writes_the_lasting_file_first(files: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(files, **ten_percent(weight=100.0))
+    order: list[str] = []
+    for name in ("write_stable", "remove_canary"):
+        real = getattr(SplitFiles, name)
+        monkeypatch.setattr(SplitFiles, name, lambda self, *args, _real=real, _name=name: (order.append(_name), _real(self, *args))[1])
+    promoted = call(files, stable="green")
+    assert order == ["write_stable", "remove_canary"]
+    assert promoted["after"]["text"] == "green 100.0 % (stable)"
+    assert not call(files, stable="green")["changed"]
+
+
+def test_it_only_reads_when_nothing_is_asked(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    assert call(files)["after"]["canary"] is True
+    assert call(files)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        (ten_percent(weight=130.0), "weight: a weight is a percentage from 0 to 100, and not 130"),
+        (ten_percent(weight=float("nan")), "from 0 to 100"),
+        (ten_percent(candidate="blue"), "blue is the stable slot"),
+        (ten_percent(expires_in_seconds=0.0), "not in the future"),
+        (ten_percent(expires_in_seconds=-5.0), "not in the future"),
+        (ten_percent(expires_in_seconds=float("inf")), "not in the future"),
+    ],
+)
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_refusals_change_nothing(files: SplitFiles, params: dict[str, Any], says: str, check_mode: bool) -> None:
+    with pytest.raises(SplitError, match=says):
+        call(files, check_mode=check_mode, **params)
+    assert files.read() == Split("blue")
+
+
+def test_missing_directories_are_refused_by_name(files: SplitFiles) -> None:
+    with pytest.raises(SplitError, match="/nowhere/a and /nowhere/b missing"):
+        call(files, **ten_percent(run_dir="/nowhere/a", lib_dir="/nowhere/b"))
+
+
+def test_a_corrupted_lasting_file_is_refused_but_nobody_is_kept_on_the_candidate(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    files.stable.write_text("what?")
+    for params in (ten_percent(weight=50.0), {"stable": "green"}):
+        with pytest.raises(SplitError, match="holds 'what\\?'"):
+            call(files, **params)
+    assert call(files, canary="absent")["changed"]
+    assert not call(files, canary="absent")["changed"]
+
+
+def test_without_a_lasting_file_there_is_no_candidate(files: SplitFiles) -> None:
+    files.stable.unlink()
+    with pytest.raises(SplitError, match="install the edge first"):
+        call(files, **ten_percent())
+    assert call(files, stable="green")["changed"]
+
+
+def test_an_expired_canary_gets_no_second_life_when_a_change_is_undone(files: SplitFiles) -> None:
+    before = Split("blue", Canary(6554, int(time.time()) - 5))
+    edge_split.put_back(files, before, time.time())
+    assert files.read() == Split("blue")
