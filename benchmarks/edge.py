@@ -5,6 +5,7 @@ All ways lead to the same backend, whose answer is constant, and give a tenth of
 interleaved, so that a busy minute of the machine meets every way, and a ratio is taken within a round. The table has the medians;
 build/bench/edge.json has every run.
 """
+# ruff: noqa: E402  the checkout has to be on the path before what is imported from it
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -25,8 +27,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "collections"), str(CHECKOUT)]
 
-from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, green_buckets  # noqa: E402
-from tests.integration.edge_bed import Bed, bed, caddy_binary, free_ports  # noqa: E402
+from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, green_buckets
+from tests.integration.edge_bed import Bed, bed, caddy_binary, free_ports
 
 GOAL = 0.85
 CONNECTIONS = 20
@@ -118,7 +120,15 @@ def seconds(text: str) -> float:
 
 def run_wrk(url: str, duration: int, headers: list[str]) -> dict[str, float]:
     """One run."""
-    argv = [tool("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{duration}s", "--latency", *[part for header in headers for part in ("-H", header)], url]
+    argv = [
+        tool("wrk"),
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{duration}s",
+        "--latency",
+        *[part for header in headers for part in ("-H", header)],
+        url,
+    ]
     out = subprocess.run(argv, capture_output=True, text=True, timeout=duration + 30, check=True).stdout
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
@@ -131,15 +141,13 @@ def run_wrk(url: str, duration: int, headers: list[str]) -> dict[str, float]:
     }
 
 
-def wait_for(url_port: int) -> None:
+def wait_for(port: int) -> None:
     """Until something listens."""
-    import socket
-
     deadline = time.monotonic() + 10
     while True:
         try:
-            socket.create_connection(("127.0.0.1", url_port), timeout=1).close()
-            return
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -179,15 +187,22 @@ def ways(stack: ExitStack, directory: Path) -> dict[str, tuple[str, list[str]]]:
     print("installing the edge in three forms, and its rivals ...", flush=True)
     edges = splits(stack, directory)
     names = ("haproxy", "same", "first", "second", "one", "blue", "green")
-    ports = dict(zip(names, free_ports(len(names))))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     backends = [ports["blue"], ports["green"], *[edge.ports[f"{slot}_api"] for edge in edges.values() for slot in ("blue", "green")]]
     # The backend and HAProxy as the rival are processes of their own.
     (directory / "backend.cfg").write_text(BACKEND.format(binds="\n".join(f"    bind 127.0.0.1:{port}" for port in backends)))
-    (directory / "haproxy.cfg").write_text(BACKEND.partition("frontend")[0] + HAPROXY.format(port=ports["haproxy"], **{slot: ports[slot] for slot in ("blue", "green")}))
+    (directory / "haproxy.cfg").write_text(
+        BACKEND.partition("frontend")[0] + HAPROXY.format(port=ports["haproxy"], **{slot: ports[slot] for slot in ("blue", "green")})
+    )
     (directory / "Caddyfile").write_text(CADDY.format(**ports))
     daemon(stack, [tool("haproxy"), "-f", str(directory / "backend.cfg")], directory / "backend.log", ports["blue"])
     daemon(stack, [tool("haproxy"), "-f", str(directory / "haproxy.cfg")], directory / "haproxy.log", ports["haproxy"])
-    daemon(stack, [caddy_binary(), "run", "--config", str(directory / "Caddyfile"), "--adapter", "caddyfile"], directory / "caddy.log", ports["same"])
+    daemon(
+        stack,
+        [caddy_binary(), "run", "--config", str(directory / "Caddyfile"), "--adapter", "caddyfile"],
+        directory / "caddy.log",
+        ports["same"],
+    )
     own = {name: f"http://127.0.0.1:{port}/x" for name, port in ports.items()}
     return {
         "no proxy": (own["blue"], []),
@@ -218,7 +233,7 @@ def machine() -> dict[str, object]:
 
 def summary(name: str, runs: list[dict[str, float]], plain: list[dict[str, float]]) -> dict[str, object]:
     """The medians of a way's runs, and its throughput against plain Caddy with the same hops, round by round."""
-    ratios = [mine["requests_per_second"] / its["requests_per_second"] for mine, its in zip(runs, plain)]
+    ratios = [mine["requests_per_second"] / its["requests_per_second"] for mine, its in zip(runs, plain, strict=True)]
     return {
         "name": name,
         **{key: statistics.median(run[key] for run in runs) for key in ("requests_per_second", "p50_seconds", "p99_seconds")},
@@ -232,7 +247,7 @@ def summary(name: str, runs: list[dict[str, float]], plain: list[dict[str, float
 
 def report(rows: list[dict[str, object]]) -> None:
     """The table."""
-    print(f"\n{'way':<40} {'requests/s':>10} {'p50':>9} {'p99':>9} {'of plain':>9}  {'lowest-highest':<15} failures")
+    print(f"\n{'way':<40} {'requests/s':>10} {'p50':>9} {'p99':>9} {'of plain':>9}  lowest-highest  failures")
     for row in rows:
         spread = f"{row['ratio_lowest']:.2f}-{row['ratio_highest']:.2f}"
         print(

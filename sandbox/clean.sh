@@ -60,10 +60,11 @@ remove_from_engine() {
 
 # What a container wrote as root, a user can only remove through a container.
 remove_data() {
-    local base
-    base=$(docker image ls -q "$project/base" | head -n 1)
-    [[ $EUID == 0 || -z $base || ! -d build/sandbox/levibot ]] ||
-        docker run --rm --network none -v "$root/build/sandbox/levibot:/gone" "$base" find /gone -mindepth 1 -delete
+    local image
+    image=$(docker image ls -q --filter "reference=$images/api" | head -n 1)
+    [[ $EUID == 0 || -z $image || ! -d build/sandbox/levibot/slots ]] ||
+        docker run --rm --network none -v "$root/build/sandbox/levibot:/gone" "$image" \
+            python3 -c 'import shutil; shutil.rmtree("/gone/slots")'
 }
 
 # Only the engine that bootstrap.sh started: its pid and start time are in the file.

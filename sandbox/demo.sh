@@ -16,7 +16,8 @@ fi
 
 sandbox/bootstrap.sh sandbox
 export PATH=$root/.venv/bin:$PATH:/usr/sbin:/sbin DOCKER_CONFIG=$root/.venv/docker ANSIBLE_CONFIG=$root/ansible.cfg
-export ANSIBLE_INVENTORY=$root/inventories/sandbox
+# Nothing is left in the home folder, nor needed there.
+export ANSIBLE_INVENTORY=$root/inventories/sandbox ANSIBLE_HOME=$root/build/ansible ANSIBLE_REMOTE_TEMP=$root/build/ansible/tmp
 python sandbox/sandbox.py up
 
 python sandbox/sandbox.py fault clear >build/logs/fault.log 2>&1 || true # what an earlier demonstration has left on

@@ -74,7 +74,14 @@ def wait_until(condition: Callable[[], bool], seconds: float, message: str) -> N
 
 def tool_environment() -> dict[str, str]:
     path = f"{VENV / 'bin'}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    return {**os.environ, "PATH": path, "DOCKER_CONFIG": str(VENV / "docker"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    ours = {
+        "DOCKER_CONFIG": VENV / "docker",
+        "ANSIBLE_CONFIG": ROOT / "ansible.cfg",
+        # Nothing is left in the home folder, nor needed there.
+        "ANSIBLE_HOME": BUILD / "ansible",
+        "ANSIBLE_REMOTE_TEMP": BUILD / "ansible/tmp",
+    }
+    return {**os.environ, "PATH": path, **{name: str(place) for name, place in ours.items()}}
 
 
 def run_logged(command: list[str | Path], log: str) -> None:

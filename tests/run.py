@@ -126,6 +126,8 @@ def main(stages: list[str]) -> int:
         "PATH": f"{BIN}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
         "DOCKER_CONFIG": str(ROOT / ".venv/docker"),
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_HOME": str(ROOT / "build/ansible"),
+        "ANSIBLE_REMOTE_TEMP": str(ROOT / "build/ansible/tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     counts = {stage: Count() for stage in stages}

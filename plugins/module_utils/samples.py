@@ -50,7 +50,9 @@ class Sample:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the fields that hold nothing."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value not in (None, "", ())}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value not in (None, "", ())
+        }
 
 
 def from_dict(data: dict[str, Any]) -> Sample:

@@ -162,13 +162,13 @@ expired_notes:
 
 import time
 from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge.inspect import Edge, inspect
 
-ARGUMENTS: Dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "run_dir": {"type": "path", "default": "/run/levibot"},
     "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
     "caddy_binary": {"type": "str", "default": "caddy"},

@@ -187,7 +187,7 @@ seen:
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -196,7 +196,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.probe impo
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import SLOTS, Canary, Split, encode, green_buckets
 from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import Seen, verify
 
-ARGUMENTS: Dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "candidate": {"type": "str", "choices": list(SLOTS)},
     "weight": {"type": "float"},
     "expires_in_seconds": {"type": "float"},
@@ -239,7 +239,7 @@ class Change:
             files.remove_canary()
 
 
-def plan(params: Dict[str, Any], before: Split, now: float) -> Change:
+def plan(params: dict[str, Any], before: Split, now: float) -> Change:
     """Decide, without touching anything, or refuse."""
     if not (params["candidate"] or params["stable"] or params["canary"]):
         return Change(before, changed=False)
@@ -253,7 +253,7 @@ def plan(params: Dict[str, Any], before: Split, now: float) -> Change:
     return _plan_canary(params, before, now)
 
 
-def _plan_canary(params: Dict[str, Any], before: Split, now: float) -> Change:
+def _plan_canary(params: dict[str, Any], before: Split, now: float) -> Change:
     candidate, weight, lifetime = params["candidate"], params["weight"], params["expires_in_seconds"]
     if before.stable is None:
         raise SplitError("no lasting file says which slot is stable: install the edge first, or set `stable`")
@@ -273,7 +273,7 @@ def _plan_canary(params: Dict[str, Any], before: Split, now: float) -> Change:
     return Change(Split(before.stable, before.canary if same else canary), not same)
 
 
-def see(options: Dict[str, Any], split: Split) -> Seen:
+def see(options: dict[str, Any], split: Split) -> Seen:
     """Ask the running Caddy."""
     common = {"timeout": options["timeout_seconds"], "validate_certs": options["validate_certs"]}
     try:
@@ -299,7 +299,7 @@ def put_back(files: SplitFiles, before: Split, now: float) -> None:
         files.remove_canary()
 
 
-def run(params: Dict[str, Any], *, check_mode: bool, result: Dict[str, Any]) -> None:
+def run(params: dict[str, Any], *, check_mode: bool, result: dict[str, Any]) -> None:
     """Fill in the result as far as it gets, so that a failure tells as much."""
     files = SplitFiles(params["run_dir"], params["lib_dir"])
     if missing := files.missing_directories():
@@ -333,7 +333,8 @@ def run(params: Dict[str, Any], *, check_mode: bool, result: Dict[str, Any]) -> 
 def _unseen(change: Change, after: Split, seen: Seen, *, undone: bool) -> str:
     now = time.time()
     end = f"put back to: {after.text(now)}" if undone else f"left as written, {after.text(now)}"
-    return f"wrote {encode(change.wanted.buckets)} ({change.wanted.text(now)}), but the running Caddy does not follow: {seen.text}. The split was {end}"
+    wrote = f"wrote {encode(change.wanted.buckets)} ({change.wanted.text(now)})"
+    return f"{wrote}, but the running Caddy does not follow: {seen.text}. The split was {end}"
 
 
 def main() -> None:
@@ -344,8 +345,8 @@ def main() -> None:
         required_together=[("candidate", "weight", "expires_in_seconds")],
         supports_check_mode=True,
     )
-    result: Dict[str, Any] = {"changed": False, "before": None, "after": None, "seen": None}
-    failure: Optional[str] = None
+    result: dict[str, Any] = {"changed": False, "before": None, "after": None, "seen": None}
+    failure: str | None = None
     try:
         run(module.params, check_mode=module.check_mode, result=result)
     except SplitError as exc:

@@ -171,7 +171,9 @@ def look(module: AnsibleModule, docker: Docker) -> dict[str, object]:
             services = sorted(answer.splitlines())
             problems.extend(missing_services(wanted["services"], services, wanted["compose_path"]))
         else:
-            problems.append(problem("levibot_compose_file", f"{wanted['compose_path']}: {answer}", "mend the file until `docker compose config` passes"))
+            problems.append(
+                problem("levibot_compose_file", f"{wanted['compose_path']}: {answer}", "mend the file until `docker compose config` passes")
+            )
 
     if engine_up:
         _worked, ours = docker.ask("ps", "--filter", f"label=com.docker.compose.project={wanted['project']}", "--format", "{{.Ports}}")
@@ -201,7 +203,9 @@ def missing_services(wanted: list[str], there: list[str], path: str) -> list[dic
 
 def taken_ports(ports: list[int], ours: str) -> list[dict[str, str]]:
     return [
-        problem("levibot_slots", f"port {port} on the host's loopback is taken by another program", "free it, or give the slot another port")
+        problem(
+            "levibot_slots", f"port {port} on the host's loopback is taken by another program", "free it, or give the slot another port"
+        )
         for port in ports
         if f":{port}->" not in ours and not is_free(port)
     ]
@@ -223,7 +227,9 @@ def main() -> None:
     try:
         module.exit_json(changed=False, **look(module, Docker(module)))
     except OSError as exc:
-        module.fail_json(msg=f"docker cannot be run on this host: {exc}. Install the Docker command line and put it on the PATH (levibot_environment).")
+        module.fail_json(
+            msg=f"docker cannot be run on this host: {exc}. Install the Docker command line and put it on the PATH (levibot_environment)."
+        )
 
 
 if __name__ == "__main__":

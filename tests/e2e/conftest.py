@@ -69,7 +69,9 @@ class Sandbox:
     def rollout(self, *arguments: str) -> Rollout:
         record = ROOT / "build/ledger.jsonl"
         record.unlink(missing_ok=True)
-        done = run([BIN / "ansible-playbook", "playbooks/phase2_bluegreen.yml", "-e", json.dumps(SHORT), *arguments], timeout=ROLLOUT_SECONDS)
+        done = run(
+            [BIN / "ansible-playbook", "playbooks/phase2_bluegreen.yml", "-e", json.dumps(SHORT), *arguments], timeout=ROLLOUT_SECONDS
+        )
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
         return Rollout(done.returncode, done.stdout, [json.loads(line) for line in lines])
 
@@ -113,9 +115,7 @@ class Sandbox:
 
 
 def run(command: list[Any], timeout: float = 120, check: bool = False) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
         raise AssertionError(f"{command[0]} failed with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return done

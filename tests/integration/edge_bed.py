@@ -13,11 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import yaml
 
@@ -122,8 +123,9 @@ class Bed:
 
     def install(self, *extra: str) -> str:
         """Run the role, and return what it says."""
+        program = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(
-            [Path(sys.executable).with_name("ansible-playbook"), "-i", self.directory / "hosts.yml", self.directory / "install.yml", *extra],
+            [program, "-i", self.directory / "hosts.yml", self.directory / "install.yml", *extra],
             cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -140,7 +142,7 @@ class Bed:
         while True:
             try:
                 assert self.get(PROBE_PATH).status == 200
-                return
+                break
             except OSError:
                 assert time.monotonic() < deadline and self.caddy.poll() is None, self.log
                 time.sleep(0.05)
@@ -180,7 +182,7 @@ def ask(connection: HTTPConnection, path: str = "/x", *, cookie: str = "", heade
 def bed(directory: Path, *, applications: bool = True, **extra: Any) -> Iterator[Bed]:
     """An installed edge whose Caddy runs, with an application behind each slot unless the caller brings some."""
     names = ("site", "blue", "green", "metrics", "blue_api", "blue_panel", "green_api", "green_panel")
-    ports = dict(zip(names, free_ports(len(names))))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     variables = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,

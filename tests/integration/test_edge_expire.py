@@ -16,7 +16,9 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.inspect im
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary
 
 SCRIPT = Path(__file__).resolve().parents[2] / "roles/edge/files/levibot-edge-expire"
-SHELLS = [[found] for name in ("dash", "bash") if (found := shutil.which(name))] + ([[box, "sh"]] if (box := shutil.which("busybox")) else [])
+SHELLS = [[found] for name in ("dash", "bash") if (found := shutil.which(name))] + (
+    [[box, "sh"]] if (box := shutil.which("busybox")) else []
+)
 
 
 @pytest.fixture
@@ -33,7 +35,9 @@ def arguments(files: SplitFiles) -> list[str]:
 def expire(files: SplitFiles, shell: list[str] | None = None) -> str:
     """One look, with tools in `bin` before the real ones."""
     path = f"{files.run_dir.parent / 'bin'}:{os.environ['PATH']}"
-    done = subprocess.run([*(shell or ["sh"]), *arguments(files)], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run(
+        [*(shell or ["sh"]), *arguments(files)], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=10, check=True
+    )
     return done.stdout + done.stderr
 
 
@@ -86,7 +90,7 @@ def test_a_fresh_canary_put_aside_gives_way_to_a_yet_newer_one(files: SplitFiles
 
 def test_what_is_withdrawn_while_it_is_aside_does_not_come_back(files: SplitFiles) -> None:
     files.write_canary(Canary(6554, int(time.time()) - 10))
-    instead_of(files, "mv", "if [ \"$1\" = \"$canary\" ]; then printf 8000 >$canary; touch -d '+60 seconds' $canary; fi\n$real \"$@\"")
+    instead_of(files, "mv", 'if [ "$1" = "$canary" ]; then printf 8000 >$canary; touch -d \'+60 seconds\' $canary; fi\n$real "$@"')
     # What edge_split does for `canary: absent`, at the worst moment.
     instead_of(files, "ln", 'rm -f "$canary" "$aside"; $real "$@"')
     expire(files)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,11 @@ def call(edge: Bed, *, files: SplitFiles | None = None, metrics: str = "metrics"
         "timeout_seconds": 1.0, "sticky": edge.variables["edge_sticky"],
     }  # fmt: skip
     result: dict[str, Any] = {}
-    edge_split.run({**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), "verify": verify, **params}, check_mode=False, result=result)
+    edge_split.run(
+        {**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), "verify": verify, **params},
+        check_mode=False,
+        result=result,
+    )
     return result
 
 
@@ -70,10 +75,10 @@ def test_what_caddy_does_not_follow_is_put_back(edge: Bed, tmp_path: Path) -> No
     elsewhere.write_stable("blue")
     before = Split("blue", Canary(655, int(time.time()) + 300))
     elsewhere.write_canary(before.canary)
-    with pytest.raises(SplitError, match="does not follow.*put back to: green 1.0 %"):
+    with pytest.raises(SplitError, match=r"does not follow.*put back to: green 1\.0 %"):
         call(edge, files=elsewhere, candidate="green", weight=60.0, expires_in_seconds=60.0)
     assert elsewhere.read() == before
-    with pytest.raises(SplitError, match="put back to: green 1.0 %"):
+    with pytest.raises(SplitError, match=r"put back to: green 1\.0 %"):
         call(edge, files=elsewhere, stable="green")
     assert elsewhere.read() == before
 

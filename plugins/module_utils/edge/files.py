@@ -13,7 +13,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable
 
 from .split import ALL, BLUE, GREEN, Canary, Split, decode, encode
 
@@ -36,7 +36,7 @@ class SplitFiles:
         # Where the expiry script puts a canary while it makes sure that it was the expired one.
         self.aside = self.run_dir / "canary.expiring"
 
-    def missing_directories(self) -> List[str]:
+    def missing_directories(self) -> list[str]:
         """The directories that are not there."""
         return [str(folder) for folder in (self.run_dir, self.lib_dir) if not folder.is_dir()]
 
@@ -87,7 +87,7 @@ class SplitFiles:
             time.sleep(0.02)
 
 
-def _read(path: Path) -> Optional[str]:
+def _read(path: Path) -> str | None:
     try:
         data = path.read_bytes()[:4096]
     except FileNotFoundError:
@@ -96,7 +96,7 @@ def _read(path: Path) -> Optional[str]:
     return data.decode("ascii", "replace").rstrip("\r\n")
 
 
-def _write(path: Path, text: str, mtime: Optional[int]) -> None:
+def _write(path: Path, text: str, mtime: int | None) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:

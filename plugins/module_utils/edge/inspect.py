@@ -14,8 +14,9 @@ import re
 import subprocess
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from .files import SplitError, SplitFiles
 from .probe import Probe, ProbeError
@@ -49,7 +50,7 @@ class Edge:
     caddy_binary: str
     caddyfile: str
     snippet_dir: str
-    slots: Dict[str, str]
+    slots: dict[str, str]
     site_url: str
     metrics_url: str
     admin_url: str = ""
@@ -66,11 +67,11 @@ class Report:
     """The state of an edge."""
 
     split: Split = field(default_factory=Split)
-    caddy_version: Optional[str] = None
+    caddy_version: str | None = None
     caddyfile_adapts: bool = False
-    split_answers: Dict[str, bool] = field(default_factory=dict)
-    expired_notes: List[Dict[str, Any]] = field(default_factory=list)
-    problems: List[Problem] = field(default_factory=list)
+    split_answers: dict[str, bool] = field(default_factory=dict)
+    expired_notes: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def add(self, path: str, found: str, fix: str) -> None:
         """Note a problem."""
@@ -90,7 +91,7 @@ def inspect(edge: Edge) -> Report:
     return report
 
 
-def notes(lib_dir: str) -> List[Dict[str, Any]]:
+def notes(lib_dir: str) -> list[dict[str, Any]]:
     """The canaries that this edge took away by itself, oldest first."""
     found = []
     for path in sorted(Path(lib_dir).glob("expired-*")):
@@ -129,7 +130,11 @@ def _look_at_version(edge: Edge, report: Report) -> bool:
     try:
         status, output = _run([edge.caddy_binary, "version"], edge.timeout_seconds)
     except OSError as exc:
-        report.add("edge_caddy_binary", f"{edge.caddy_binary!r} does not run: {exc.strerror or exc}", f"install Caddy {CADDY_RANGE}, or set edge_caddy_binary to where it is")
+        report.add(
+            "edge_caddy_binary",
+            f"{edge.caddy_binary!r} does not run: {exc.strerror or exc}",
+            f"install Caddy {CADDY_RANGE}, or set edge_caddy_binary to where it is",
+        )
         return False
     version = re.search(r"v?(\d+)\.(\d+)\.(\d+)", output)
     if status or not version:
@@ -153,12 +158,18 @@ def _look_at_caddyfile(edge: Edge, report: Report) -> None:
         return
     report.caddyfile_adapts = True
     for snippet, lacks in _missing_snippets(output):
-        where = "inside its global options" if snippet == "global.caddy" else "at its top level" if snippet == "slots.caddy" else "inside your site"
+        where = (
+            "inside its global options"
+            if snippet == "global.caddy"
+            else "at its top level"
+            if snippet == "slots.caddy"
+            else "inside your site"
+        )
         line = "import levibot_split" if snippet == "levibot_split" else f"import {edge.snippet_dir}/{snippet}"
         report.add("edge_caddyfile", f"{edge.caddyfile} {lacks}", f"write `{line}` {where}, and reload Caddy once")
 
 
-def _missing_snippets(config: str) -> List[Tuple[str, str]]:
+def _missing_snippets(config: str) -> list[tuple[str, str]]:
     return [
         (snippet, lacks)
         for snippet, sign, lacks in (
@@ -171,7 +182,7 @@ def _missing_snippets(config: str) -> List[Tuple[str, str]]:
 
 
 def _look_at_running(edge: Edge, report: Report) -> None:
-    common: Dict[str, Any] = {"timeout": edge.timeout_seconds, "validate_certs": edge.validate_certs}
+    common: dict[str, Any] = {"timeout": edge.timeout_seconds, "validate_certs": edge.validate_certs}
     for slot in SLOTS:
         report.split_answers[slot] = _slot_answers(edge, slot, report, common)
     try:
@@ -182,18 +193,28 @@ def _look_at_running(edge: Edge, report: Report) -> None:
         return
     try:
         served = metrics.ask()
-        if served.status != 200 or "caddy_" not in served.body:
-            report.add("edge_metrics_url", f"{edge.metrics_url} answers {served.status} and has no metrics of Caddy", "serve them: `metrics /metrics` in a site of the Caddyfile")
+        if served.status != HTTPStatus.OK or "caddy_" not in served.body:
+            report.add(
+                "edge_metrics_url",
+                f"{edge.metrics_url} answers {served.status} and has no metrics of Caddy",
+                "serve them: `metrics /metrics` in a site of the Caddyfile",
+            )
             return
     except ProbeError as exc:
-        report.add("edge_metrics_url", str(exc), "start Caddy with the edge's snippets, or set edge_metrics_url to where Caddy serves its metrics")
+        report.add(
+            "edge_metrics_url", str(exc), "start Caddy with the edge's snippets, or set edge_metrics_url to where Caddy serves its metrics"
+        )
         return
     seen = verify(report.split.buckets, site, metrics, sticky=edge.sticky, timeout=min(edge.timeout_seconds, 1))
     if not seen.ok:
-        report.add("edge_site_url", f"the running Caddy does not split as its files say: {seen.text}", f"write `import levibot_split` inside your site, reload Caddy once, and see that edge_site_url ({edge.site_url}) leads there")
+        report.add(
+            "edge_site_url",
+            f"the running Caddy does not split as its files say: {seen.text}",
+            f"write `import levibot_split` inside your site, reload Caddy once, and see that edge_site_url ({edge.site_url}) leads there",
+        )
 
 
-def _slot_answers(edge: Edge, slot: str, report: Report, common: Dict[str, Any]) -> bool:
+def _slot_answers(edge: Edge, slot: str, report: Report, common: dict[str, Any]) -> bool:
     url = edge.slots.get(slot, "")
     try:
         answer = Probe(url, **common).ask()
@@ -202,7 +223,11 @@ def _slot_answers(edge: Edge, slot: str, report: Report, common: Dict[str, Any])
         return False
     if answer.slot != slot:
         claims = f"says it is {answer.slot!r}" if answer.slot else "does not say which slot it is"
-        report.add(f"levibot_slots.{slot}.listen", f"{url} answers {answer.status} and {claims}", "give the slot a port that nothing else listens on, and install the edge again")
+        report.add(
+            f"levibot_slots.{slot}.listen",
+            f"{url} answers {answer.status} and {claims}",
+            "give the slot a port that nothing else listens on, and install the edge again",
+        )
         return False
     return True
 
@@ -217,7 +242,11 @@ def _look_at_admin(edge: Edge, report: Report) -> None:
         report.add("edge_admin", f"Caddy's admin API gives no configuration: {exc}", 'say where it listens, or "off" where it is off')
         return
     for _snippet, lacks in _missing_snippets(running):
-        report.add("edge_caddyfile", f"the configuration that Caddy runs {lacks}", "reload Caddy once; the Caddyfile on disk may be newer than what runs")
+        report.add(
+            "edge_caddyfile",
+            f"the configuration that Caddy runs {lacks}",
+            "reload Caddy once; the Caddyfile on disk may be newer than what runs",
+        )
 
 
 def _look_at_expiry(edge: Edge, report: Report) -> None:
@@ -227,16 +256,28 @@ def _look_at_expiry(edge: Edge, report: Report) -> None:
         except OSError as exc:
             status, output = 1, str(exc)
         if status:
-            report.add("edge_expiry_mechanism", f"{TIMER} is not active ({output.strip()[:80]}): a canary would never expire", f"systemctl enable --now {TIMER}, or {INSTALL}")
+            report.add(
+                "edge_expiry_mechanism",
+                f"{TIMER} is not active ({output.strip()[:80]}): a canary would never expire",
+                f"systemctl enable --now {TIMER}, or {INSTALL}",
+            )
             return
     heartbeat = Path(edge.run_dir) / HEARTBEAT
     try:
         age = time.time() - heartbeat.stat().st_mtime
     except OSError:
-        report.add("edge_expiry_mechanism", f"{heartbeat} is missing: nobody would remove an expired canary", f"start the expiry script, or {INSTALL}")
+        report.add(
+            "edge_expiry_mechanism",
+            f"{heartbeat} is missing: nobody would remove an expired canary",
+            f"start the expiry script, or {INSTALL}",
+        )
         return
     if age > edge.heartbeat_max_age_seconds:
-        report.add("edge_expiry_mechanism", f"{heartbeat} is {age:.0f} s old: nobody would remove an expired canary", f"start the expiry script again, or {INSTALL}")
+        report.add(
+            "edge_expiry_mechanism",
+            f"{heartbeat} is {age:.0f} s old: nobody would remove an expired canary",
+            f"start the expiry script again, or {INSTALL}",
+        )
 
 
 def _last_error(output: str) -> str:
@@ -253,7 +294,7 @@ def _last_error(output: str) -> str:
     return output.strip()[-300:]
 
 
-def _run(argv: List[str], timeout: float) -> Tuple[int, str]:
+def _run(argv: list[str], timeout: float) -> tuple[int, str]:
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any
 from urllib.parse import urlsplit
 
 from .split import COOKIE, SLOT_HEADER, SLOTS
@@ -54,9 +54,9 @@ class Probe:
             if not validate_certs:
                 self._context.check_hostname = False
                 self._context.verify_mode = ssl.CERT_NONE
-        self._connection: Optional[http.client.HTTPConnection] = None
+        self._connection: http.client.HTTPConnection | None = None
 
-    def ask(self, bucket: Optional[int] = None, path: str = "") -> Answer:
+    def ask(self, bucket: int | None = None, path: str = "") -> Answer:
         """GET the URL (or another path of the same site), as a visitor with this bucket or as one without a cookie."""
         headers = {"User-Agent": "levibot.transition", "Accept": "*/*"}
         if self._host:
@@ -82,14 +82,14 @@ class Probe:
             self._connection.close()
             self._connection = None
 
-    def _retried(self, target: str, headers: Dict[str, str]) -> Answer:
+    def _retried(self, target: str, headers: dict[str, str]) -> Answer:
         try:
             return self._once(target, headers)
         except (OSError, http.client.HTTPException) as exc:
             self.close()
             raise ProbeError(f"{self.url} could not be asked: {exc or type(exc).__name__}") from exc
 
-    def _once(self, target: str, headers: Dict[str, str]) -> Answer:
+    def _once(self, target: str, headers: dict[str, str]) -> Answer:
         connection = self._connection = self._connection or self._connect()
         connection.request("GET", target, headers=headers)
         reply = connection.getresponse()
@@ -106,7 +106,7 @@ class Probe:
         return connection
 
 
-def slot_requests(metrics: str) -> Dict[str, int]:
+def slot_requests(metrics: str) -> dict[str, int]:
     """The requests that each slot's listener has counted, from Caddy's metrics. A slot without a series has had none.
 
     Caddy counts a request once for each handler on its way. In a slot's listener that is one, but for the header that the

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional
+from typing import Any
 
 BLUE = "blue"
 GREEN = "green"
@@ -20,6 +20,7 @@ SLOTS = (BLUE, GREEN)
 
 BUCKETS = 65536
 ALL = "g"
+ALL_PERCENT = 100
 COOKIE = "levibot_bucket"
 SLOT_HEADER = "X-LeviBot-Slot"
 
@@ -33,7 +34,7 @@ def other(slot: str) -> str:
 
 def green_buckets(candidate: str, weight: float) -> int:
     """How many buckets green gets when the candidate gets ``weight`` percent."""
-    if not 0 <= weight <= 100:  # NaN is refused as well
+    if not 0 <= weight <= ALL_PERCENT:  # NaN is refused as well
         raise ValueError(f"a weight is a percentage from 0 to 100, and not {weight:g}")
     buckets = round(BUCKETS * weight / 100)
     return buckets if candidate == GREEN else BUCKETS - buckets
@@ -58,7 +59,9 @@ def iso(epoch: float) -> str:
 
 def percent(value: float) -> str:
     """A weight to the tenth, and a small one as small as it is: 0.004 % is not nothing."""
-    return f"{value:.1f} %" if value == 0 or 0.05 <= value <= 99.94 or value == 100 else f"{value:.4g} %"
+    rounded = f"{value:.1f} %"
+    whole = value in (0, ALL_PERCENT)
+    return rounded if whole or rounded not in ("0.0 %", "100.0 %") else f"{value:.4g} %"
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Split:
     broken_stable, broken_canary: what is wrong with a file's content, in words.
     """
 
-    stable: Optional[str] = None
-    canary: Optional[Canary] = None
+    stable: str | None = None
+    canary: Canary | None = None
     broken_stable: str = ""
     broken_canary: str = ""
 
@@ -119,7 +122,7 @@ class Split:
             why = "stable" if self.stable else "no lasting file"
         return "; ".join(filter(None, (f"{shares} ({why})", self.broken_stable, self.broken_canary)))
 
-    def to_dict(self, now: float) -> Dict[str, Any]:
+    def to_dict(self, now: float) -> dict[str, Any]:
         """As plain JSON."""
         return {
             "stable": self.stable,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 
 from .probe import Probe, ProbeError, slot_requests
 from .split import BLUE, BUCKETS, GREEN, SLOTS
@@ -33,10 +33,10 @@ class Seen:
 
     ok: bool
     text: str
-    answers: Dict[str, int] = field(default_factory=dict)
-    counted: Dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
         return {"ok": self.ok, "text": self.text, "answers": dict(self.answers), "counted": dict(self.counted)}
 
@@ -79,7 +79,7 @@ def _look(buckets: int, site: Probe, metrics: Probe, *, sticky: bool) -> Seen:
     return Seen(True, f"{sum(answers.values())} probes answered, {told}, and counted there", answers, counted)
 
 
-def _ask_boundary(buckets: int, site: Probe) -> Tuple[Dict[str, int], List[str]]:
+def _ask_boundary(buckets: int, site: Probe) -> tuple[dict[str, int], list[str]]:
     answers = dict.fromkeys(SLOTS, 0)
     wrong = []
     for bucket in sorted({0, max(buckets - 1, 0), min(buckets, BUCKETS - 1), BUCKETS - 1}):
@@ -93,7 +93,7 @@ def _ask_boundary(buckets: int, site: Probe) -> Tuple[Dict[str, int], List[str]]
     return answers, wrong
 
 
-def _ask_sample(buckets: int, site: Probe) -> Tuple[Dict[str, int], List[str]]:
+def _ask_sample(buckets: int, site: Probe) -> tuple[dict[str, int], list[str]]:
     answers = dict.fromkeys(SLOTS, 0)
     for _unused in range(SAMPLES):
         answer = site.ask()
@@ -107,7 +107,7 @@ def _ask_sample(buckets: int, site: Probe) -> Tuple[Dict[str, int], List[str]]:
     return answers, []
 
 
-def _settled(metrics: Probe, before: Dict[str, int], answers: Dict[str, int]) -> Dict[str, int]:
+def _settled(metrics: Probe, before: dict[str, int], answers: dict[str, int]) -> dict[str, int]:
     # Caddy counts a request when it has sent the answer: the counter may be a moment behind what a client has read.
     for _unused in range(20):
         after = slot_requests(metrics.ask().body)

@@ -21,7 +21,6 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.fields imp
 )
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import COUNT, UNITS
 
-
 KIND = Kind(
     sources=("api",),
     fields={

@@ -11,7 +11,15 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.files impo
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, Split
 from ansible_collections.levibot.transition.plugins.modules import edge_split
 
-NOTHING = {"candidate": None, "weight": None, "expires_in_seconds": None, "stable": None, "canary": None, "verify": None, "tolerance_seconds": 1}
+NOTHING = {
+    "candidate": None,
+    "weight": None,
+    "expires_in_seconds": None,
+    "stable": None,
+    "canary": None,
+    "verify": None,
+    "tolerance_seconds": 1,
+}
 
 
 @pytest.fixture
@@ -25,7 +33,9 @@ def files(tmp_path: Path) -> SplitFiles:
 
 def call(files: SplitFiles, *, check_mode: bool = False, **params: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    edge_split.run({**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), **params}, check_mode=check_mode, result=result)
+    edge_split.run(
+        {**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), **params}, check_mode=check_mode, result=result
+    )
     return result
 
 

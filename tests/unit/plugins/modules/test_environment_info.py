@@ -7,6 +7,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+
 from ansible_collections.levibot.transition.plugins.modules import environment_info
 
 PARAMS = {
@@ -26,7 +27,7 @@ class FakeDocker:
     def __init__(self, answers: dict[str, tuple[bool, str]]) -> None:
         self.answers = answers
 
-    def ask(self, *arguments: str, stdin: str | None = None) -> tuple[bool, str]:
+    def ask(self, *arguments: str, **_options: object) -> tuple[bool, str]:
         line = " ".join(arguments)
         return next((answer for words, answer in self.answers.items() if words in line), (True, ""))
 
@@ -38,7 +39,13 @@ def look(answers: dict[str, tuple[bool, str]], **changed: object) -> dict:
 
 def test_a_healthy_host_has_no_problems():
     seen = look({})
-    assert seen == {"engine_version": "26.1.5", "compose_version": "v2.30.1", "compose_services": ["api", "panel", "proxy"], "releases": {}, "problems": []}
+    assert seen == {
+        "engine_version": "26.1.5",
+        "compose_version": "v2.30.1",
+        "compose_services": ["api", "panel", "proxy"],
+        "releases": {},
+        "problems": [],
+    }
 
 
 @pytest.mark.parametrize(
