@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +39,6 @@ ARGUMENTS: dict[str, Any] = {
     "record_every": {"type": "float", "default": 60.0},
     "screen": {"type": "str", "choices": ["auto", "live", "plain", "quiet"], "default": "auto"},
 }
-LOOKS_RETURNED = 10
 
 
 class ActionModule(ActionBase):
@@ -176,7 +174,6 @@ class _Run:
         self._recorder = recorder
         self._screen = view
         self._judge = Judge(self._gate, (args.get("state") or {}).get("judge"))
-        self._looks: deque[dict[str, Any]] = deque(maxlen=LOOKS_RETURNED)
         self._last: Look | None = None
         self._started_at = 0.0
 
@@ -212,7 +209,6 @@ class _Run:
             "deciding": list(verdict.deciding),
             "checks": verdict.to_dict()["checks"],
             "looks": verdict.looks,
-            "last_looks": list(self._looks),
             "window": self._window(verdict),
             "samples_at": self._samples_at(),
             "state": self._state(),
@@ -225,9 +221,6 @@ class _Run:
             "look",
             at,
             {**look.to_dict(), "gate": self._gate["id"], "samples": told, "started_at": self._started_at, "state": self._state()},
-        )
-        self._looks.append(
-            {"at_seconds": look.at_seconds, "verdict": look.verdict, "values": {check.id: check.number for check in look.checks}}
         )
         self._screen.look(look)
         try:

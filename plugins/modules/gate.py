@@ -145,12 +145,6 @@ looks:
   returned: when judged
   type: int
   sample: 3
-last_looks:
-  description: The last looks, at most ten. All of them are in the ledger.
-  returned: when judged
-  type: list
-  elements: dict
-  sample: [{at_seconds: 30.0, verdict: pending, values: {error_rate: 0.02}}]
 window:
   description: When the window began and when it was decided (seconds since the epoch), and how long it was to be.
   returned: when judged

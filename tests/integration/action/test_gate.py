@@ -51,6 +51,7 @@ ALERTS = {
     "matchers": {"severity": "P0|P1"},
     "watchdog": "Watchdog",
     "rules": {"slot": "$slot"},
+    "fail_after": 1,
     "condition": {"op": "==", "limit": "0", "unit": "count", "text": "p0_p1_alerts == 0"},
 }
 RULES = {
