@@ -75,7 +75,8 @@ def play(tmp_path: Path) -> Callable[..., Played]:
     def run(playbook: str, *options: str, **variables: Any) -> Played:
         extra = tmp_path / "variables.json"
         extra.write_text(json.dumps(variables))
-        command = ["ansible-playbook", "-i", MOLECULE / "inventory", "-e", f"@{extra}", *options, MOLECULE / SCENARIO / playbook]
+        inventories = ["-i", Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent, "-i", MOLECULE / "inventory"]
+        command = ["ansible-playbook", *inventories, "-e", f"@{extra}", *options, MOLECULE / SCENARIO / playbook]
         environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
         done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False, timeout=90)
         return Played(done.returncode, done.stdout + done.stderr)
