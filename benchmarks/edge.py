@@ -134,8 +134,8 @@ def run_wrk(url: str, duration: int, headers: list[str]) -> dict[str, float]:
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     return {
         "requests_per_second": float(re.search(r"Requests/sec:\s+([0-9.]+)", out)[1]),
-        "p50_seconds": seconds(re.search(r"50%\s+(\S+)", out)[1]),
-        "p99_seconds": seconds(re.search(r"99%\s+(\S+)", out)[1]),
+        "p50_seconds": seconds(re.search(r"^ +50% +(\S+)$", out, re.MULTILINE)[1]),
+        "p99_seconds": seconds(re.search(r"^ +99% +(\S+)$", out, re.MULTILINE)[1]),
         "failures": (sum(map(int, errors.groups())) if errors else 0) + (int(refused[1]) if refused else 0),
         "load_average": os.getloadavg()[0],
     }
@@ -249,10 +249,10 @@ def report(rows: list[dict[str, object]]) -> None:
     """The table."""
     print(f"\n{'way':<40} {'requests/s':>10} {'p50':>9} {'p99':>9} {'of plain':>9}  lowest-highest  failures")
     for row in rows:
+        p50, p99 = (f"{1000 * row[f'{name}_seconds']:>6.2f} ms" for name in ("p50", "p99"))
         spread = f"{row['ratio_lowest']:.2f}-{row['ratio_highest']:.2f}"
         print(
-            f"{row['name']:<40} {row['requests_per_second']:>10,.0f} {1000 * row['p50_seconds']:>6.2f} ms {1000 * row['p99_seconds']:>6.2f} ms"
-            f" {row['ratio']:>9.2f}  {spread:<15} {row['failures']:.0f}"
+            f"{row['name']:<40} {row['requests_per_second']:>10,.0f} {p50} {p99} {row['ratio']:>9.2f}  {spread:<15} {row['failures']:.0f}"
         )
 
 

@@ -22,6 +22,7 @@ ARGUMENT_SPEC = {
     "site": {"type": "dict", "required": True},
     # The names, which are no secrets.
     "secret_variables": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "fail": {"type": "bool", "default": True},
 }
 
 
@@ -39,9 +40,10 @@ class ActionModule(ActionBase):
         site = {**args["site"], **self._colours(task_vars), **self._secrets(args["secret_variables"], task_vars)}
         plan, problems = validate(args["plan"], args["checks"], site, args["plan_overrides"], args["checks_overrides"])
         problems = problems + _unknown(task_vars)
-        if problems:
-            raise AnsibleActionFail(_message(problems), result={"problems": [problem.to_dict() for problem in problems]})
-        return {**result, "changed": False, "plan": plan, "problems": []}
+        told = [problem.to_dict() for problem in problems]
+        if problems and args["fail"]:
+            raise AnsibleActionFail(_message(problems), result={"problems": told})
+        return {**result, "changed": False, "plan": None if problems else plan, "problems": told}
 
     def _secrets(self, names: list[str], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Read here and not given as arguments: arguments can end up on a screen, whatever no_log says."""

@@ -16,9 +16,8 @@ description:
     module, so that a preflight can put the mistakes of all hosts into one message.
 options:
   compose_content:
-    description: The site's Compose file, as text. Nothing is written to the host.
+    description: The site's Compose file, as text. Nothing is written to the host. Without it no file is looked at.
     type: str
-    required: true
   compose_path:
     description: Where O(compose_content) comes from, for the messages.
     type: str
@@ -162,7 +161,7 @@ def look(module: AnsibleModule, docker: Docker) -> dict[str, object]:
         problems.append(problem("Docker Compose", compose, f"upgrade to {wanted['compose_min_version']} or newer"))
 
     services: list[str] = []
-    if compose_there:
+    if compose_there and wanted["compose_content"]:
         readable, answer = docker.ask(
             "compose", "--project-name", "preflight", "--file", "-", "config", "--services", "--no-interpolate", "--no-env-resolution",
             stdin=wanted["compose_content"],
@@ -214,7 +213,7 @@ def taken_ports(ports: list[int], ours: str) -> list[dict[str, str]]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "compose_content": {"type": "str", "required": True},
+            "compose_content": {"type": "str"},
             "compose_path": {"type": "str", "required": True},
             "services": {"type": "list", "elements": "str", "required": True},
             "home": {"type": "path", "required": True},

@@ -56,6 +56,10 @@ options:
     type: list
     elements: str
     default: []
+  fail:
+    description: Whether a mistake fails the task. If not, the caller has to look at C(problems), as a preflight does that has more to report.
+    type: bool
+    default: true
 seealso:
   - module: levibot.transition.gate
 """

@@ -34,10 +34,12 @@ def read_site(site: Mapping[str, Any], report: Report) -> None:
     for name, value in site.items():
         if is_colour(name) and value not in COLOURS:
             report.add(name, value, "write blue or green: there are no other slots")
-    urls = report.mapping("levibot_api_urls", site.get("levibot_api_urls", {}))
-    for slot, url in urls.items():
-        report.read(f"levibot_api_urls.{slot}", url, _url)
-    report.unknown(lambda slot: f"levibot_api_urls.{slot}", urls, COLOURS)
+    # None also where it is made of slots that are wrong, and reported already.
+    if site.get("levibot_api_urls") is not None:
+        urls = report.mapping("levibot_api_urls", site["levibot_api_urls"])
+        for slot, url in urls.items():
+            report.read(f"levibot_api_urls.{slot}", url, _url)
+        report.unknown(lambda slot: f"levibot_api_urls.{slot}", urls, COLOURS)
     for name in ("levibot_environment", "levibot_compose_environment"):
         _read_environment(name, site.get(name, {}), report)
 

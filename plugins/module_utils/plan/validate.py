@@ -216,7 +216,7 @@ class _Plan:
             "on_fail": policy["on_fail"],
             "checks": [self._finish(self.library[check], condition, window, policy["interval"]) for check, condition in conditions.items()],
         }
-        return {"id": step, "name": name, "weight": weight, "window_seconds": window, "gate": gate}
+        return {"id": gate["id"], "name": name, "weight": weight, "window_seconds": window, "gate": gate}
 
     def _policy(self, path: str, keys: Mapping[str, Any], key: str) -> Any:
         """A step's own value, or the plan's default, whose mistakes are reported where it is written."""

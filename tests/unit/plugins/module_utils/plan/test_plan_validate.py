@@ -44,9 +44,9 @@ def test_the_shipped_plan_is_the_plan_as_written(check):
     assert problems == []
     steps = plan["phase2"]["steps"]
     assert [(step["id"], step["name"], step["weight"], step["window_seconds"]) for step in steps] == [
-        ("step1", "10% Traffic", 10, 1800),
-        ("step2", "50% Traffic", 50, 3600),
-        ("step3", "100% Traffic", 100, 7200),
+        ("phase2.step1", "10% Traffic", 10, 1800),
+        ("phase2.step2", "50% Traffic", 50, 3600),
+        ("phase2.step3", "100% Traffic", 100, 7200),
     ]
     gates = [[check["condition"]["text"] for check in step["gate"]["checks"]] for step in steps]
     same = ["api_uptime > 99.9%", "error_rate < 0.1%", "p0_p1_alerts == 0"]
@@ -110,7 +110,7 @@ def test_a_step_that_a_site_adds_takes_its_place_by_weight(check):
 def test_a_null_removes_a_step(check):
     plan, problems = check({"phase2": {"steps": {"step2": None}}})
     assert problems == []
-    assert [step["id"] for step in plan["phase2"]["steps"]] == ["step1", "step3"]
+    assert [step["id"] for step in plan["phase2"]["steps"]] == ["phase2.step1", "phase2.step3"]
 
 
 @pytest.mark.parametrize(
