@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Problem, Report
@@ -37,27 +38,40 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(ARGUMENT_SPEC)
-        site = {**args["site"], **self._colours(task_vars), **self._secrets(args["secret_variables"], task_vars)}
+        secrets, unresolved = self._secrets(args["secret_variables"], task_vars)
+        site = {**args["site"], **self._colours(task_vars), **secrets}
         plan, problems = validate(args["plan"], args["checks"], site, args["plan_overrides"], args["checks_overrides"])
         problems = problems + _unknown(task_vars)
+        if not _about_slots(problems):  # addresses are made of slots, so what is wrong there is reported already
+            problems += unresolved
         told = [problem.to_dict() for problem in problems]
         if problems and args["fail"]:
             raise AnsibleActionFail(_message(problems), result={"problems": told})
         return {**result, "changed": False, "plan": None if problems else plan, "problems": told}
 
-    def _secrets(self, names: list[str], task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _secrets(self, names: list[str], task_vars: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         """Read here and not given as arguments: arguments can end up on a screen, whatever no_log says."""
-        return {name: self._value(name, task_vars) for name in names}
+        found: dict[str, Any] = {}
+        unresolved = []
+        for name in names:
+            try:
+                found[name] = self._templar.template(task_vars.get(name))
+            except AnsibleUndefinedVariable as exc:  # it names variables and shows no value
+                unresolved.append(Problem(name, f"a template that cannot be resolved ({exc.message})", "define what it refers to"))
+            except AnsibleError:
+                unresolved.append(Problem(name, "a template that fails", "correct it"))
+        return found, unresolved
 
     def _colours(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        found = {name: self._value(name, task_vars) for name in task_vars if is_colour(name)}
-        return {name: value for name, value in found.items() if value is not None}
+        found = {}
+        for name in filter(is_colour, task_vars):
+            with contextlib.suppress(AnsibleError):  # not defined yet: for those who use it to report
+                found[name] = self._templar.template(task_vars[name])
+        return found
 
-    def _value(self, name: str, task_vars: dict[str, Any]) -> Any:
-        try:
-            return self._templar.template(task_vars.get(name))
-        except AnsibleError:  # not defined yet, or not here: for those who use it to report
-            return None
+
+def _about_slots(problems: list[Problem]) -> bool:
+    return any(problem.path.startswith("levibot_slots") for problem in problems)
 
 
 def _unknown(task_vars: dict[str, Any]) -> list[Problem]:

@@ -31,11 +31,11 @@ ROLLOUT_SECONDS = 240
 # The plan's steps and gates stay as they are; only time and counts shrink.
 SHORT = {
     "levibot_plan_overrides": {
-        "defaults": {"interval": "500ms", "settle": "2s", "hold": "4s", "blind_after": "5s"},
-        "phase2": {"steps": {"step1": {"window": "6s"}, "step2": {"window": "8s"}, "step3": {"window": "10s"}}},
+        "defaults": {"interval": "500ms", "settle": "1s", "hold": "3s", "blind_after": "5s"},
+        "phase2": {"steps": {"step1": {"window": "4s"}, "step2": {"window": "5s"}, "step3": {"window": "10s"}}},
     },
     "levibot_checks_overrides": {
-        "api_uptime": {"min_events": 4},
+        "api_uptime": {"min_events": 3},
         "error_rate": {"min_events": 40},
         "latency_p95": {"min_events": 40},
         "performance_degradation": {"min_events": 200},

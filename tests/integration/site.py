@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from .daemons import CHECKOUT, AlertmanagerDaemon, PrometheusDaemon, running, wait_for
-from .edge_bed import Bed, bed, free_ports
+from .edge_bed import Bed, bed
 
 PROJECT = "levibot-test-site"
+TOKEN = "a-token-for-nothing"
 COMPOSE = """\
 services:
   api: {image: "levibot/api:${VERSION:?}", container_name: levibot-api, ports: ["8000:8000"], environment: {ADMIN_TOKEN: "${ADMIN_TOKEN:?}"}}
@@ -35,13 +36,14 @@ RULES = {
         {
             "name": "levibot",
             "rules": [
-                {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}},
-                *({"alert": f"Rule{severity}", "expr": "vector(1) > 2", "labels": {"severity": severity}} for severity in ("P0", "P1", "critical")),
-            ],
+                {"alert": f"Rule-{severity}", "expr": "vector(1) > 2", "labels": {"severity": severity}}
+                for severity in ("P0", "P1", "critical")
+            ]
+            + [{"alert": "Watchdog", "expr": "vector(1)"}],
         }
     ]
 }
-PROBLEM = re.compile(r"- (?P<path>\S+?): (?P<found>.*)\. Fix: (?P<fix>.*)\.")
+MISTAKE = re.compile(r"^ *- (?P<path>.+)\n *found: (?P<found>.+)\n *fix: (?P<fix>.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,14 @@ class Outcome:
     output: str
 
     @property
-    def problems(self) -> dict[str, str]:
-        """What the report of mistakes says, by the path that it names."""
-        folded = re.sub(r"\n +(?!- |  - )", " ", self.output)
-        return {found["path"]: found[0] for found in PROBLEM.finditer(folded)}
+    def errors(self) -> list[str]:
+        """What a person sees of tasks that failed."""
+        return re.split(r"^(?:fatal|failed): ", self.output, flags=re.MULTILINE)[1:]
 
     @property
-    def errors(self) -> int:
-        """How many errors a person sees on the screen."""
-        return len(re.findall(r"^(?:fatal|failed): ", self.output, re.MULTILINE))
+    def mistakes(self) -> dict[str, tuple[str, str]]:
+        """What is reported, by path: what was found, and what to do."""
+        return {found["path"]: (found["found"], found["fix"]) for found in MISTAKE.finditer(self.errors[-1] if self.errors else "")}
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,7 @@ class Site:
             "images": ["images", "--filter", "reference=levibot/*", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"],
         }
         listed = {what: subprocess.run(["docker", *ask], capture_output=True, text=True, check=True).stdout for what, ask in asked.items()}
-        return {"files": {root.name: _listing(root) for root in self._roots()}, **listed}
-
-    def _roots(self) -> list[Path]:
-        names = ("home", "run", "lib", "snippets")
-        return [self.directory / name for name in names]
+        return {"files": {name: _listing(self.directory / name) for name in ("home", "run", "lib", "snippets")}, **listed}
 
 
 def _listing(root: Path) -> dict[str, tuple[int, int, str]]:
@@ -130,7 +127,7 @@ def site(directory: Path) -> Iterator[Site]:
         "levibot_version": "v1.8.0-beta",
         "levibot_compose_file": str(compose),
         "levibot_compose_environment": {"ADMIN_TOKEN": "{{ levibot_admin_token }}"},
-        "levibot_admin_token": "a-token-for-nothing",
+        "levibot_admin_token": TOKEN,
         "levibot_prometheus_url": prometheus.url,
         "levibot_alertmanager_url": alertmanager.url,
     }

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .files import SplitError, SplitFiles
 from .probe import Probe, ProbeError
@@ -157,16 +159,19 @@ def _look_at_caddyfile(edge: Edge, report: Report) -> None:
         report.add("edge_caddyfile", f"{edge.caddyfile} cannot be adapted: {_last_error(output)}", f"mend it, or {INSTALL}")
         return
     report.caddyfile_adapts = True
-    for snippet, lacks in _missing_snippets(output):
-        where = (
-            "inside its global options"
-            if snippet == "global.caddy"
-            else "at its top level"
-            if snippet == "slots.caddy"
-            else "inside your site"
+    missing = _missing_snippets(output)
+    if missing:
+        imports = {
+            "global.caddy": f"`import {edge.snippet_dir}/global.caddy` inside its global options",
+            "slots.caddy": f"`import {edge.snippet_dir}/slots.caddy` at its top level",
+            "levibot_split": "`import levibot_split` inside your site",
+        }
+        lines = ", ".join(imports[snippet] for snippet, _lacks in missing)
+        report.add(
+            "edge_caddyfile",
+            f"{edge.caddyfile} {', '.join(lacks for _snippet, lacks in missing)}",
+            f"write {lines}; then reload Caddy once",
         )
-        line = "import levibot_split" if snippet == "levibot_split" else f"import {edge.snippet_dir}/{snippet}"
-        report.add("edge_caddyfile", f"{edge.caddyfile} {lacks}", f"write `{line}` {where}, and reload Caddy once")
 
 
 def _missing_snippets(config: str) -> list[tuple[str, str]]:
@@ -183,6 +188,14 @@ def _missing_snippets(config: str) -> list[tuple[str, str]]:
 
 def _look_at_running(edge: Edge, report: Report) -> None:
     common: dict[str, Any] = {"timeout": edge.timeout_seconds, "validate_certs": edge.validate_certs}
+    if _nothing_listens([*edge.slots.values(), edge.site_url, edge.metrics_url]):
+        report.split_answers = dict.fromkeys(SLOTS, False)
+        report.add(
+            "edge_caddyfile",
+            f"Caddy does not run with {edge.caddyfile}: nothing listens for the slots, the site ({edge.site_url}) or the metrics",
+            "start Caddy, and see in its log why it does not stay",
+        )
+        return
     for slot in SLOTS:
         report.split_answers[slot] = _slot_answers(edge, slot, report, common)
     try:
@@ -212,6 +225,21 @@ def _look_at_running(edge: Edge, report: Report) -> None:
             f"the running Caddy does not split as its files say: {seen.text}",
             f"write `import levibot_split` inside your site, reload Caddy once, and see that edge_site_url ({edge.site_url}) leads there",
         )
+
+
+def _nothing_listens(urls: list[str]) -> bool:
+    """One cause with one remedy, where each question on its own would report it once more."""
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), timeout=1).close()
+        except ConnectionRefusedError:
+            continue
+        except (OSError, ValueError):
+            return False
+        return False
+    return True
 
 
 def _slot_answers(edge: Edge, slot: str, report: Report, common: dict[str, Any]) -> bool:
