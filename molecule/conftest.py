@@ -70,7 +70,7 @@ def engine() -> Iterator[Any]:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[..., Played]:
-    """Runs one of the scenario's playbooks, with other variables if need be. Variables go through a file: a command line is no place for a token."""
+    """Runs one of the scenario's playbooks, with other variables if need be: through a file, since a command line is no place for a token."""
 
     def run(playbook: str, *options: str, **variables: Any) -> Played:
         extra = tmp_path / "variables.json"

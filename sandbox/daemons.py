@@ -104,6 +104,7 @@ def foundation(settings: Settings) -> list[Service]:
                 f"--config.file={ETC / 'prometheus.yml'}",
                 f"--storage.tsdb.path={DATA / 'prometheus'}",
                 "--storage.tsdb.retention.time=2d",
+                "--rules.alert.resend-delay=2s",  # an Alertmanager that has just started learns of the watchdog in seconds
                 f"--web.listen-address={address['prometheus']}",
             ],
             ("prometheus",),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import subprocess
 from pathlib import Path
@@ -19,6 +20,18 @@ def answers(port: int, path: str) -> bool:
         connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def is_watched(alertmanager: int) -> bool:
+    """Whether the watchdog has come all the way: rules, Prometheus, Alertmanager. No gate believes in quiet before that."""
+    connection = http.client.HTTPConnection("127.0.0.1", alertmanager, timeout=2)
+    try:
+        connection.request("GET", "/api/v2/alerts?filter=alertname%3DWatchdog")
+        return bool(json.load(connection.getresponse()))
+    except (OSError, http.client.HTTPException, ValueError):
         return False
     finally:
         connection.close()

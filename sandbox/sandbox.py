@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import images
 from daemons import Service, Supervisor, edge, end_marked, foundation, render
-from ports import answers, check
+from ports import answers, check, is_watched
 from shared import (
     DATA,
     DEBIAN,
@@ -85,6 +85,8 @@ def up() -> None:
     images.ensure(settings)
     install_edge()
     start(edge(settings), running, supervisor, settings)
+    watchdog = f"the watchdog alert has not reached Alertmanager after {READY_SECONDS} s; see build/logs/prometheus.log"
+    wait_until(lambda: is_watched(settings.ports["alertmanager"]), READY_SECONDS, watchdog)
 
 
 def down() -> None:

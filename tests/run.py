@@ -129,6 +129,7 @@ def main(stages: list[str]) -> int:
         "ANSIBLE_HOME": str(ROOT / "build/ansible"),
         "ANSIBLE_REMOTE_TEMP": str(ROOT / "build/ansible/tmp"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "MOLECULE_COMMAND_BORDERS": "0",
     }
     counts = {stage: Count() for stage in stages}
     failures = []

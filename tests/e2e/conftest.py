@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -106,6 +107,21 @@ class Sandbox:
         for slot, value in found:
             counts[slot] += float(value)
         return counts
+
+    def everything(self) -> dict[str, str]:
+        """What a rollout may change, by content or by identity: files of app host and edge, containers and images."""
+        kept = {}
+        for folder in (STATE / "levibot", STATE / "edge"):
+            for file in sorted(folder.rglob("*")):
+                # A slot's data and the expiry's heartbeat live on their own.
+                if file.is_file() and "data" not in file.parts and file.name != "expiry.heartbeat":
+                    kept[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
+        containers = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=levibot-sandbox-", "--format", "{{.ID}} {{.State}}"]
+        images = ["docker", "images", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}"]
+        images.append(f"127.0.0.1:{self.ports['registry']}/levibot/*")
+        for name, command in {"containers": containers, "images": images}.items():
+            kept[name] = "\n".join(sorted(run(command, check=True).stdout.splitlines()))
+        return kept
 
     def containers(self, slot: str) -> set[str]:
         """The services of a slot that have a container, running or not."""

@@ -58,6 +58,18 @@ def test_a_broken_candidate_ends_in_the_safe_state(sandbox: Sandbox, fault: str,
     assert_safe(sandbox, stable)
 
 
+def test_check_mode_changes_nothing_and_tells_what_would(sandbox: Sandbox):
+    before = sandbox.everything()
+    done = sandbox.rollout("--check", "--diff")
+    assert done.exit_code == 0, done.output[-3000:]
+    assert sandbox.everything() == before
+    assert done.ledger == []
+    candidate = {"blue": "green", "green": "blue"}[sandbox.stable_slot()]
+    for weight in STEPS:
+        assert f"+{candidate} {weight}.0 %" in done.output
+    assert f"+{candidate} 100.0 % (stable)" in done.output
+
+
 def test_the_good_release_is_promoted(sandbox: Sandbox):
     old = sandbox.stable_slot()
     new = {"blue": "green", "green": "blue"}[old]

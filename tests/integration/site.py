@@ -26,7 +26,11 @@ PROJECT = "levibot-test-site"
 TOKEN = "a-token-for-nothing"
 COMPOSE = """\
 services:
-  api: {image: "levibot/api:${VERSION:?}", container_name: levibot-api, ports: ["8000:8000"], environment: {ADMIN_TOKEN: "${ADMIN_TOKEN:?}"}}
+  api:
+    image: levibot/api:${VERSION:?}
+    container_name: levibot-api
+    ports: ["8000:8000"]
+    environment: {ADMIN_TOKEN: "${ADMIN_TOKEN:?}"}
   panel: {image: "levibot/panel:${VERSION:?}", depends_on: [api]}
   grafana: {image: "grafana/grafana:11.1.0"}
 """

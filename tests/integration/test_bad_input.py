@@ -1,7 +1,7 @@
 # Copyright (c) 2026 levibot.transition contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mistakes, as an operator makes them: each is named with its path, what was found and what to do, all in one error, and before anything is changed."""
+"""Mistakes, as an operator makes them: all in one error, each with its path, what was found and what to do, before anything is changed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def of_hosts(tmp_path: Path, sound: Site) -> tuple[dict[str, Any], Expected]:
     plain = tmp_path / "Caddyfile"
     plain.write_text("http://127.0.0.1:1 {\n\trespond hello\n}\n")
     old = tmp_path / "caddy"
-    old.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo "v2.6.2 h1:wKoFIxpmOJLGl3QXoo6PNbYvGW4xLEgo32GPBEjWL8o=" || exec {caddy_binary()} "$@"\n')
+    old.write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && echo "v2.6.2 h1:wKoFIxpmOJLGl3QXoo6PNbYvGW4xLEgo32GPBEjWL8o=" || exec {caddy_binary()} "$@"\n'
+    )
     old.chmod(0o755)
     nobody = f"http://127.0.0.1:{free_port()}"
     mistakes = {
@@ -127,6 +129,6 @@ def test_without_a_mistake_check_mode_shows_the_rollout_and_changes_nothing(soun
     outcome = sound.run("--check", "--diff", levibot_plan_overrides={"phase2": {"steps": {"step1": None, "step2": None}}})
     assert outcome.rc == 0, outcome.output
     assert sound.state() == before
-    assert f"+      - \"127.0.0.1:{sound.edge.ports['green_api']}:8000\"" in outcome.output
+    assert f'+      - "127.0.0.1:{sound.edge.ports["green_api"]}:8000"' in outcome.output
     assert "+green 100.0 % (stable)" in outcome.output
     assert TOKEN not in outcome.output

@@ -30,7 +30,12 @@ def slot_of(site):
 def test_files_are_readable_for_caddy_and_writable_for_nobody_else(host, site):
     for directory in (site.edge["run"], site.edge["lib"], site.edge["caddy"]):
         assert host.file(str(directory)).mode == 0o755
-    for path in (site.edge["run"] / "canary", site.edge["lib"] / "stable", site.edge["caddy"] / "slots.caddy", site.edge["caddy"] / "global.caddy"):
+    for path in (
+        site.edge["run"] / "canary",
+        site.edge["lib"] / "stable",
+        site.edge["caddy"] / "slots.caddy",
+        site.edge["caddy"] / "global.caddy",
+    ):
         assert host.file(str(path)).mode == 0o644
     assert host.file(str(site.edge["script"])).mode == 0o755
 
@@ -54,7 +59,9 @@ def test_somebody_looks_for_expired_canaries(host, site):
 
 def test_check_mode_moves_nothing(play, snapshot):
     before = snapshot()
-    played = play("moves.yml", "--check", "--diff", scenario_move="weight", edge_candidate="green", edge_weight=50, edge_expires_in_seconds=60)
+    played = play(
+        "moves.yml", "--check", "--diff", scenario_move="weight", edge_candidate="green", edge_weight=50, edge_expires_in_seconds=60
+    )
     assert played.rc == 0, played.output
     assert played.changed == 1
     assert "+green 50.0 %, blue 50.0 %" in played.output.replace("+ ", "+")
