@@ -70,7 +70,7 @@ def engine() -> Iterator[Any]:
 
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[..., Played]:
-    """Runs one of the scenario's playbooks, with other variables if need be: through a file, since a command line is no place for a token."""
+    """Runs one of the scenario's playbooks, with other variables if need be. They go by a file: a command line is no place for a token."""
 
     def run(playbook: str, *options: str, **variables: Any) -> Played:
         extra = tmp_path / "variables.json"
@@ -135,7 +135,7 @@ def _watching(secret: str) -> Iterator[dict[str, set[str]]]:
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.03):
+        while not over.wait(0.05):
             for entry in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     words = entry.read_bytes().decode(errors="replace").split("\0")

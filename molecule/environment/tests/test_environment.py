@@ -63,6 +63,12 @@ def test_the_token_is_in_one_file_for_the_owner_only(host, site, containers):
     assert f"ADMIN_TOKEN={site.token}" in containers("green")["api"].attrs["Config"]["Env"]
 
 
+def test_variables_take_the_place_of_the_env_file(containers):
+    slot = containers("green")
+    assert "LEVIBOT_FEED=binance" in slot["api"].attrs["Config"]["Env"]
+    assert slot["panel"].attrs["Config"]["Env"] == ["PATH=/bin"], "a service without an env file gets none"
+
+
 def test_check_mode_on_a_slot_that_never_was_changes_nothing(play, snapshot, site):
     before = snapshot()
     played = play("converge.yml", "--check", "--diff", environment_slot="blue", environment_version="v1.7.0")
