@@ -57,7 +57,7 @@ options:
     elements: str
     default: []
   fail:
-    description: Whether a mistake fails the task. If not, the caller has to look at C(problems), as a preflight does that has more to report.
+    description: Whether a mistake fails the task. If not, the caller has to look at C(problems), as a preflight does, to report more.
     type: bool
     default: true
 seealso:

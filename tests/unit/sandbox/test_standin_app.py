@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("starlette", reason="pip install -r sandbox/levibot/requirements.txt")
-pytest.importorskip("prometheus_client", reason="pip install -r sandbox/levibot/requirements.txt")
-
 from sandbox.levibot.standin import app as standin
 from sandbox.levibot.standin.settings import Settings
 
