@@ -64,7 +64,8 @@ class ActionModule(ActionBase):
     def _conclude(self, gate: dict[str, Any], verdict: Verdict, result: dict[str, Any]) -> dict[str, Any]:
         if verdict.safe:
             return {**result, "failed": False}
-        if gate.get("on_fail") == "warn":
+        # A warning is for a limit that was seen to be broken. Nobody has agreed to go on unseen.
+        if gate.get("on_fail") == "warn" and verdict.breach:
             display.warning(result["reason"])
             return {**result, "failed": False}
         raise AnsibleActionFail(result["reason"], result={**result, "failed": True})
@@ -193,7 +194,7 @@ class _Run:
         except RecordError as problem:
             raise AnsibleActionFail(
                 f"Gate {self._gate['id']}: {verdict.verdict}, but {problem}. What is not recorded does not count.",
-                result={**self.result(verdict), "verdict": "fail", "safe": False, "failed": True},
+                result={**self.result(verdict), "verdict": "fail", "safe": False, "breach": False, "failed": True},
             ) from problem
         return verdict
 
@@ -204,6 +205,7 @@ class _Run:
             "gate": self._gate["id"],
             "verdict": verdict.verdict,
             "safe": verdict.safe,
+            "breach": verdict.breach,
             "on_fail": self._gate.get("on_fail", "rollback"),
             "reason": self._explained(verdict),
             "deciding": list(verdict.deciding),

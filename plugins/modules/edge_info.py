@@ -122,7 +122,7 @@ weight:
   returned: always
   type: float
 canary:
-  description: Whether there is a canary file that counts.
+  description: Whether a canary is open, that is, whether there is a canary file that counts and whose time is not up.
   returned: always
   type: bool
 expires_at:
@@ -167,6 +167,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge.inspect import Edge, inspect
+from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Split
 
 ARGUMENTS: dict[str, Any] = {
     "run_dir": {"type": "path", "default": "/run/levibot"},
@@ -187,6 +188,11 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+def split_facts(split: Split, now: float) -> dict[str, Any]:
+    """The split, where a canary that the edge is about to remove is no open one."""
+    return {**split.to_dict(now), "canary": split.canary is not None and not split.expired(now)}
+
+
 def main() -> None:
     """Arguments in, result out."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -198,7 +204,7 @@ def main() -> None:
         caddyfile_adapts=report.caddyfile_adapts,
         split_answers=report.split_answers,
         expired_notes=report.expired_notes,
-        **report.split.to_dict(time.time()),
+        **split_facts(report.split, time.time()),
     )
 
 

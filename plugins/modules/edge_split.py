@@ -37,9 +37,21 @@ options:
     choices: [blue, green]
   canary:
     description:
-      - V(absent) sends everybody back to the stable slot. It is never refused because of what the files hold, and never undone.
+      - V(absent) sends everybody back to the stable slot. It is never refused because of what the files hold or because a directory
+        is missing, and never undone.
     type: str
     choices: [absent]
+  expect_weight:
+    description:
+      - The candidate's percentage that the edge must have now, before the change. If it has another one, the module fails and changes
+        nothing. A rollout says here what its previous step set, so that it never puts back or promotes a canary that an operator,
+        the expiry or a reboot has taken back.
+      - V(0) is no open canary. One that has expired counts as none, even where the edge has not removed it yet.
+      - Two percentages are the same if they make the same share of the 65,536 buckets. V(10) is what O(weight=10) has set, and so is
+        the RV(weight) that this has returned.
+      - Not used in check mode, where the previous step has not happened, with O(canary=absent), and where O(stable) is the
+        stable slot already and no canary is open.
+    type: float
   run_dir:
     description: The directory of the canary file. It does not survive a reboot, on purpose.
     type: path
@@ -103,13 +115,21 @@ EXAMPLES = r"""
       url: http://127.0.0.1:19080/.levibot/slot
       metrics_url: http://127.0.0.1:19180/metrics
 
+- name: Give it half, if it still has the tenth
+  levibot.transition.edge_split:
+    candidate: green
+    weight: 50
+    expires_in_seconds: 2400
+    expect_weight: 10
+
 - name: Send everybody back to stable
   levibot.transition.edge_split:
     canary: absent
 
-- name: Promote green
+- name: Promote green, if it still has all the traffic
   levibot.transition.edge_split:
     stable: green
+    expect_weight: 100
 """
 
 RETURN = r"""
@@ -202,6 +222,7 @@ ARGUMENTS: dict[str, Any] = {
     "expires_in_seconds": {"type": "float"},
     "stable": {"type": "str", "choices": list(SLOTS)},
     "canary": {"type": "str", "choices": ["absent"]},
+    "expect_weight": {"type": "float"},
     "run_dir": {"type": "path", "default": "/run/levibot"},
     "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
     "tolerance_seconds": {"type": "float", "default": 1},
@@ -221,22 +242,26 @@ ARGUMENTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Change:
-    """What is asked for: the split that has to be there afterwards."""
+    """What is asked for: the split that has to be there afterwards.
+
+    clears: no canary may be left, not even one that nobody sees because the expiry script holds it aside.
+    """
 
     wanted: Split
     changed: bool
+    clears: bool = False
     withdraws: bool = False
 
-    def apply(self, files: SplitFiles, before: Split) -> None:
-        """Bring the files there. The lasting file comes first: no request may see neither."""
-        if not self.changed:
-            return
-        if self.wanted.stable and self.wanted.stable != before.stable:
-            files.write_stable(self.wanted.stable)
-        if self.wanted.canary:
+    def apply(self, files: SplitFiles, before: Split) -> bool:
+        """Bring the files there, and tell whether that took anything. The lasting file comes first: no request may see neither."""
+        if self.clears:
+            promotes = self.wanted.stable is not None and self.wanted.stable != before.stable
+            if self.wanted.stable and promotes:
+                files.write_stable(self.wanted.stable)
+            return files.remove_canary() or promotes
+        if self.changed and self.wanted.canary:
             files.write_canary(self.wanted.canary)
-        else:
-            files.remove_canary()
+        return self.changed
 
 
 def plan(params: dict[str, Any], before: Split, now: float) -> Change:
@@ -244,12 +269,12 @@ def plan(params: dict[str, Any], before: Split, now: float) -> Change:
     if not (params["candidate"] or params["stable"] or params["canary"]):
         return Change(before, changed=False)
     if params["canary"]:
-        return Change(Split(before.stable), before.canary is not None or bool(before.broken_canary), withdraws=True)
+        return Change(Split(before.stable), before.canary is not None or bool(before.broken_canary), clears=True, withdraws=True)
     if before.broken_stable:
         raise SplitError(f"{before.broken_stable}. Write the stable slot's value there (a person knows which that is), then run this again")
     if params["stable"]:
         wanted = Split(params["stable"])
-        return Change(wanted, wanted != before)
+        return Change(wanted, wanted != before, clears=True)
     return _plan_canary(params, before, now)
 
 
@@ -273,6 +298,24 @@ def _plan_canary(params: dict[str, Any], before: Split, now: float) -> Change:
     return Change(Split(before.stable, before.canary if same else canary), not same)
 
 
+def expect(params: dict[str, Any], before: Split, now: float) -> None:
+    """Refuse where the edge is not as the caller left it."""
+    expected = params["expect_weight"]
+    there = Split(before.stable, None if before.expired(now) else before.canary)  # what is left once the edge has looked
+    if expected is None or params["canary"] or (params["stable"] and there == Split(params["stable"])):
+        return
+    try:
+        same = there.buckets == Split(there.stable, Canary(green_buckets(there.candidate, expected), 0)).buckets
+    except ValueError as exc:
+        raise SplitError(f"expect_weight: {exc}") from exc
+    if not same:
+        who = "somebody has moved the split" if there.canary else "somebody or the expiry has taken the canary back"
+        raise SplitError(
+            f"{who}: {there.candidate} was expected to have {expected:g} %, and has {there.weight:g} % ({before.text(now)}). "
+            "Nothing was changed"
+        )
+
+
 def see(options: dict[str, Any], split: Split) -> Seen:
     """Ask the running Caddy."""
     common = {"timeout": options["timeout_seconds"], "validate_certs": options["validate_certs"]}
@@ -288,42 +331,56 @@ def see(options: dict[str, Any], split: Split) -> Seen:
         metrics.close()
 
 
-def put_back(files: SplitFiles, before: Split, now: float) -> None:
-    """Undo a change, without giving an expired canary a second life."""
-    canary = before.canary if before.canary and before.canary.expires > now else None
+def put_back(files: SplitFiles, before: Split, wanted: Split, now: float) -> None:
+    """Undo a change, without giving a second life to a canary that has expired or that somebody has withdrawn meanwhile."""
+    canary = None if before.expired(now) else before.canary
+    if wanted.canary and canary and files.read_settled().canary is None:
+        canary = None
     if canary:
         files.write_canary(canary)
-    if before.stable:
+    if before.stable and before.stable != wanted.stable:
         files.write_stable(before.stable)
     if not canary:
         files.remove_canary()
 
 
+def refuse_missing(params: dict[str, Any], files: SplitFiles) -> None:
+    """Refuse a host without the directories that are written to. What is not there needs no withdrawal."""
+    missing = files.missing_directories()
+    if params["canary"] or (params["stable"] and str(files.lib_dir) not in missing):
+        return
+    if missing:
+        raise SplitError(f"{' and '.join(missing)} missing on this host: install the edge first (role levibot.transition.edge)")
+
+
 def run(params: dict[str, Any], *, check_mode: bool, result: dict[str, Any]) -> None:
     """Fill in the result as far as it gets, so that a failure tells as much."""
     files = SplitFiles(params["run_dir"], params["lib_dir"])
-    if missing := files.missing_directories():
-        raise SplitError(f"{' and '.join(missing)} missing on this host: install the edge first (role levibot.transition.edge)")
     now = time.time()
-    before = files.read()
+    # The way back does not wait, and nothing is in its way.
+    before = files.read() if params["canary"] else files.read_settled()
     result["before"] = before.to_dict(now)
     result["after"] = before.to_dict(now)
+    if not check_mode:
+        expect(params, before, now)
+    refuse_missing(params, files)
     change = plan(params, before, now)
     result["changed"] = change.changed
     if check_mode:
+        result["changed"] = change.changed or (change.clears and files.aside.exists())
         result["after"] = change.wanted.to_dict(now)
         return
     undo = change.changed and not change.withdraws
     try:
-        change.apply(files, before)
+        result["changed"] = change.apply(files, before)
         seen = see(params["verify"], change.wanted) if params["verify"] else None
     except BaseException:
         if undo:
-            put_back(files, before, time.time())
+            put_back(files, before, change.wanted, time.time())
         raise
     result["seen"] = seen.to_dict() if seen else None
     if seen and not seen.ok and undo:
-        put_back(files, before, time.time())
+        put_back(files, before, change.wanted, time.time())
     after = files.read()
     result["after"] = after.to_dict(now)
     if seen and not seen.ok:

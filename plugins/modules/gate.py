@@ -15,9 +15,11 @@ description:
     it in the ledger, and ends with the verdict.
   - A window is judged on what the metrics store recorded. The looks are there to fail early, and how often they happen does not change
     what passes.
-  - Fails with the verdict V(fail) or V(blind) in its result, so that a rescue can tell. Only V(pass) is a success,
-    unless the gate's C(on_fail) is V(warn).
-  - Run it once for all hosts (C(run_once)), since a task that waits holds a fork.
+  - Fails with the verdict V(fail) or V(blind) in its result, so that a rescue can tell. Only V(pass) is a success.
+    With V(warn) as the gate's C(on_fail) a limit that was broken (RV(breach)) is a warning instead. A gate that is blind, that was
+    cut short, that was held in vain, or that cannot be recorded fails all the same.
+  - Run it on one host, since a task that waits holds a fork, with C(when) as in the example. C(run_once) would not do, since where such
+    a task fails only one host goes into a rescue.
 requirements:
   - jmespath on the machine that asks, for checks with C(source=api) only
 options:
@@ -99,7 +101,7 @@ EXAMPLES = r"""
         token: "{{ levibot_admin_token }}"
     observe_from: target
     ledger: {path: /var/lib/levibot/ledger.db, rollout: 20261124T112200Z-v1.8.0-beta}
-  run_once: true
+  when: inventory_hostname == ansible_play_hosts_all | first
 """
 
 RETURN = r"""
@@ -118,6 +120,14 @@ safe:
   returned: always
   type: bool
   sample: true
+breach:
+  description:
+    - Whether the verdict is V(fail) because each check that decided broke its limit.
+    - False for V(pass) and V(blind), and for a gate that was cut short, that was held in vain for want of data, or that cannot be recorded.
+      What C(on_fail) allows beside a rollback, V(warn) and V(hold), is meant for a breach only.
+  returned: when judged
+  type: bool
+  sample: false
 reason:
   description: One paragraph with the checks that decided, what was measured, what was allowed, and where the samples are.
   returned: always

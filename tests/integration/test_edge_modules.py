@@ -19,7 +19,7 @@ from ansible_collections.levibot.transition.plugins.modules import edge_split
 
 from .edge_bed import Bed, bed, caddy_binary, free_ports
 
-NOTHING = {"candidate": None, "weight": None, "expires_in_seconds": None, "stable": None, "canary": None, "tolerance_seconds": 1}
+NOTHING = dict.fromkeys(("candidate", "weight", "expires_in_seconds", "stable", "canary", "expect_weight")) | {"tolerance_seconds": 1}
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["sticky", "not sticky"])

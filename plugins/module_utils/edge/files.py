@@ -59,6 +59,16 @@ class SplitFiles:
                 pass  # expired between the two looks
         return Split(stable, canary, broken_stable, broken_canary)
 
+    def read_settled(self) -> Split:
+        """The same, but a fresh canary that the expiry script holds aside for a moment is not taken for none."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        # Looked at in the order of its way back, so that it cannot pass unseen.
+        while (split := self.read()).canary is None and (self.aside.exists() or self.read() != split):
+            if time.monotonic() > deadline:
+                break  # left by a run that was killed, and never put back
+            time.sleep(0.02)
+        return split
+
     def write_canary(self, canary: Canary) -> None:
         """Set the canary file, and see it there."""
         _write(self.canary, encode(canary.buckets), canary.expires)
@@ -69,13 +79,16 @@ class SplitFiles:
         _write(self.stable, STABLE_TEXT[slot], None)
         self._read_back(lambda split: split.stable == slot, f"{STABLE_TEXT[slot]!r}")
 
-    def remove_canary(self) -> None:
-        """Remove the canary file, also from the hands of the expiry script, which could put it back."""
+    def remove_canary(self) -> bool:
+        """Remove the canary file, also from the hands of the expiry script, which could put it back. Tell whether there was one."""
+        removed = False
         for _unused in range(100):
             found = [_unlink(self.canary), _unlink(self.aside), _unlink(self.canary)]
             if not any(found):
-                _sync(self.run_dir)
-                return
+                if removed:
+                    _sync(self.run_dir)
+                return removed
+            removed = True
         raise SplitError(f"{self.canary} keeps coming back: another process writes it")
 
     def _read_back(self, same: Callable[[Split], bool], wanted: str) -> None:
@@ -90,7 +103,7 @@ class SplitFiles:
 def _read(path: Path) -> str | None:
     try:
         data = path.read_bytes()[:4096]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     # Caddy strips one line end as well, so that a person may use echo.
     return data.decode("ascii", "replace").rstrip("\r\n")
@@ -116,7 +129,7 @@ def _write(path: Path, text: str, mtime: int | None) -> None:
 def _unlink(path: Path) -> bool:
     try:
         path.unlink()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 

@@ -130,7 +130,7 @@ class Judge:
             memory["error_since"] = None
         elif memory["error_since"] is None:
             memory["error_since"] = now.at
-        if reading.says in (MET, AGAINST, PROVEN):
+        if reading.says in (MET, AGAINST, PROVEN) or reading.answered:
             memory["covered"] += min(now.since_last, VOUCHES_FOR_INTERVALS * self._gate["interval_seconds"])
         # Neither an error nor missing data ends a row of bad looks, and neither makes it longer.
         if reading.says == MET:

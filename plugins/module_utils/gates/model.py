@@ -30,13 +30,17 @@ SHORT = "short"  # nothing to judge yet, or not enough of it
 
 @dataclass(frozen=True)
 class Reading:
-    """What one sample says about one check. The texts are for people."""
+    """What one sample says about one check. The texts are for people.
+
+    ``answered``: there is too little to judge yet, but the source has answered, so this look vouches for its time all the same.
+    """
 
     says: str
     value: str = ""
     evidence: str = ""
     reason: str = ""
     number: float | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,5 +113,12 @@ class Verdict:
     def safe(self) -> bool:
         return self.verdict == PASS
 
+    @property
+    def breach(self) -> bool:
+        """Whether limits were broken. A gate that could not see, could not wait or was stopped fails without that."""
+        deciding = [check for check in self.checks if check.id in self.deciding]
+        return self.verdict == FAIL and bool(deciding) and all(check.state == FAIL for check in deciding)
+
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "checks": [asdict(check) for check in self.checks], "deciding": list(self.deciding), "safe": self.safe}
+        told = {"deciding": list(self.deciding), "safe": self.safe, "breach": self.breach}
+        return {**asdict(self), "checks": [asdict(check) for check in self.checks], **told}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from string import Template
 from typing import Any
 
@@ -25,6 +26,12 @@ except ImportError:  # only an api check needs it, and the source that asks says
     jmespath = None
 
 PLACEHOLDERS = ("slot", "stable", "elapsed")
+# PromQL's strings and comments: what stands in them is no part of the expression.
+_QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`[^`]*`|#[^\n]*')
+_REACHES_BACK = re.compile(r"\[\s*[0-9][^\]]*\]|\boffset\b|@", re.IGNORECASE)
+MOST_DIGITS = 18
+# So small a chance that no counts are proof any more; and beyond what its logarithm could bear.
+SMALLEST_SHARE, LARGEST_SHARE = Decimal("1e-9"), Decimal("0.5")
 REQUIRED = object()
 
 
@@ -42,7 +49,7 @@ class Field:
 
 def integer(text: Any, low: int, high: int, what: str) -> int:
     """A whole number, also when templating made a string of it."""
-    if isinstance(text, str) and re.fullmatch(r"\s*-?[0-9]+\s*", text):
+    if isinstance(text, str) and re.fullmatch(rf"\s*-?[0-9]{{1,{MOST_DIGITS}}}\s*", text):
         text = int(text)
     if isinstance(text, bool) or not isinstance(text, int) or not low <= text <= high:
         raise MistakeError(what)
@@ -79,6 +86,8 @@ def one_of(*words: str) -> Callable[[Any], str]:
 def words(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(word, (str, int, float)) and not isinstance(word, bool) for word in value):
         raise MistakeError("write a list of texts")
+    if any(isinstance(word, int) and abs(word) >= 10**MOST_DIGITS for word in value):
+        raise MistakeError(f"write numbers of at most {MOST_DIGITS} digits, or texts in quotes")
     return [str(word) for word in value]
 
 
@@ -98,15 +107,15 @@ def duration(value: Any) -> float | int:
 def share(value: Any) -> str:
     """An error rate such as ``1%``."""
     ratio = parse_limit(value if isinstance(value, str) else "", RATIO)
-    if not 0 < ratio <= parse_limit("50%", RATIO):
-        raise MistakeError("write a percentage above 0% and at most 50%")
+    if not SMALLEST_SHARE <= ratio <= LARGEST_SHARE:
+        raise MistakeError(f"write a percentage of at least {canonical(SMALLEST_SHARE * 100)}% and at most 50%")
     return canonical(ratio)
 
 
 def quantile(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = 0.0
     if isinstance(value, bool) or not 0 < number < 1:
         raise MistakeError("write a number between 0 and 1, such as 0.95")
@@ -125,7 +134,7 @@ def jmespath_text(value: Any) -> str:
         return expression
     try:
         jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError:
+    except (jmespath.exceptions.JMESPathError, RecursionError):
         raise MistakeError("write a JMESPath expression, such as total_pnl") from None
     return expression
 
@@ -133,9 +142,14 @@ def jmespath_text(value: Any) -> str:
 def query(value: Any) -> str:
     """A PromQL expression, judged as it is at each look. A range of its own would reach back before the step began."""
     expression = _template(text(value), PLACEHOLDERS)
-    if re.search(r"\[\s*[0-9][^\]]*\]|\boffset\b", re.sub(r"\"[^\"]*\"|'[^']*'", '""', expression)):
-        raise MistakeError("write [$elapsed] as the range: a fixed range or an offset reaches back before the step began")
+    if _REACHES_BACK.search(_QUOTED.sub('""', expression)):
+        raise MistakeError("write [$elapsed] as the range: a fixed range, an offset or @ reaches back before the step began")
     return expression
+
+
+def mentions(expression: str, placeholder: str) -> bool:
+    """Whether ``$placeholder`` or ``${placeholder}`` stands in the expression."""
+    return any(placeholder in (match.group("named"), match.group("braced")) for match in Template.pattern.finditer(expression))
 
 
 def selector(value: Any) -> str:
@@ -169,7 +183,7 @@ def plain(seconds) -> float | int:
 def _compile(pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as exc:
+    except (re.error, RecursionError, OverflowError) as exc:
         raise MistakeError(f"write a valid regular expression ({exc})") from None
 
 

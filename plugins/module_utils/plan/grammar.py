@@ -21,7 +21,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities
 
 _NAME = r"[a-z][a-z0-9_]*"
 _CONDITION = re.compile(rf"({_NAME})\s*(<=|>=|==|!=|<|>|=|=<|=>|[^\s\w]+)\s*(\S.*)")
-_SLO = re.compile(r"SLO(?:\s*([+-])\s*([0-9]+(?:\.[0-9]+)?)\s*%)?")
+_SLO = re.compile(r"SLO(?:\s*([+-])\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*%)?")
 _SAME_AS = re.compile(r"same\s+as\s+(\S+)", re.IGNORECASE)
 _WHERE_SET = re.compile(rf"({_NAME})\s+where\s+set")
 _ALL_SLOS = re.compile(r"all\s+SLOs", re.IGNORECASE)

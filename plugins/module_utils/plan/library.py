@@ -13,7 +13,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds imp
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import ENFORCE, OBSERVE
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import one_of
 from ansible_collections.levibot.transition.plugins.module_utils.plan.merge import Layered
-from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Report, did_you_mean
+from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Report, did_you_mean, show
 
 COMMON = ("kind", "source", "mode")
 MODES = (ENFORCE, OBSERVE)
@@ -34,9 +34,10 @@ def read_library(checks: Layered, report: Report) -> dict[str, dict[str, Any]]:
 
 
 def _read_check(checks: Layered, name: str, keys: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    kind = KINDS.get(str(keys.get("kind")))
+    written = keys.get("kind")
+    kind = KINDS.get(written) if isinstance(written, str) else None
     if kind is None:
-        report.add(checks.path(name, "kind"), keys.get("kind"), did_you_mean(str(keys.get("kind", "")), KINDS))
+        report.add(checks.path(name, "kind"), written, did_you_mean(written if isinstance(written, str) else show(written), KINDS))
         return {}
     source = keys.get("source", kind.sources[0])
     if source not in kind.sources:

@@ -16,6 +16,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities
 
 SHOWN_CHARACTERS = 80
 SHOWN_NAMES = 15
+DEEPEST = 30
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ def show(value: Any) -> str:
     """A value as it can be shown to anybody: short, on one line, and without what a URL's user part or query carries."""
     if value is None or value == "":
         return "nothing"
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # keys that JSON lacks, numbers of thousands of digits, thousands of levels
+        return f"a {type(value).__name__} that cannot be shown"
     text = re.sub(r"//[^/@\s]*@", "//***@", text)
     text = re.sub(r"(https?://[^\s?]*)\?\S*", r"\1?***", text)
     text = " ".join(text.split())
@@ -47,7 +51,7 @@ def show(value: Any) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The nearest known name as a fix, or all of them where they are few and none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:SHOWN_CHARACTERS], names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
     return f"use one of: {', '.join(names)}" if names and len(names) <= SHOWN_NAMES else "remove it"
@@ -83,3 +87,18 @@ class Report:
             return value
         self.add(path, value, fix)
         return {}
+
+
+def text_keys(path: str, value: Any, report: Report, depth: int = 0) -> Any:
+    """The value with texts as keys at all levels; any other key (YAML's true, null, numbers, dates) is reported and left out."""
+    if depth > DEEPEST:
+        report.add(path, f"more than {DEEPEST} levels", "write it with fewer levels")
+        return None
+    if isinstance(value, list):
+        return [text_keys(f"{path}[{number}]", item, report, depth + 1) for number, item in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    for key in value:
+        if not isinstance(key, str):
+            report.add(f"{path}.{show(key)}", f"the key {show(key)}", "write the key in quotes: YAML does not read it as a text")
+    return {key: text_keys(f"{path}.{key}", item, report, depth + 1) for key, item in value.items() if isinstance(key, str)}

@@ -26,9 +26,11 @@ UNITS = (RATIO, SECONDS, USD, COUNT)
 EXAMPLES = {RATIO: "0.1%", SECONDS: "200ms", USD: "50 USD", COUNT: "0"}
 
 _SECONDS_IN = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+# 27 digits at most, which a Decimal's 28 hold exactly, whatever is computed with them.
+_DIGITS = r"[0-9]{1,12}(?:\.[0-9]{1,15})?"
+_PART = re.compile(rf"({_DIGITS})(ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
-_NUMBER = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*(%|ms|s|USD)?")
+_NUMBER = re.compile(rf"(-?{_DIGITS})\s*(%|ms|s|USD)?")
 LONGEST_SECONDS = 30 * 86400
 _MINUTE = 60
 _MILLION = 1e6

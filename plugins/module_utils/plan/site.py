@@ -106,7 +106,8 @@ _PLAIN = {
         r"[a-z0-9][a-z0-9_-]*", "write a Compose project name: lower-case letters, digits, - and _, a letter or digit first"
     ),
     "levibot_version": _matching(
-        r"\w[\w.-]{0,127}", "write the candidate's tag as in the registry, such as v1.8.0-beta (letters, digits, _ . and -)"
+        r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}",
+        "write the candidate's tag as in the registry, such as v1.8.0-beta (letters, digits, _ . and -)",
     ),
     "levibot_compose_file": text,
     "levibot_prometheus_url": _url,

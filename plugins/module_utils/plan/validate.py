@@ -23,7 +23,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.grammar im
 )
 from ansible_collections.levibot.transition.plugins.module_utils.plan.library import read_library
 from ansible_collections.levibot.transition.plugins.module_utils.plan.merge import Layered
-from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Problem, Report, did_you_mean
+from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Problem, Report, did_you_mean, text_keys
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import (
     MistakeError,
     canonical,
@@ -65,6 +65,9 @@ def validate(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """The normalised plan, and every mistake in plan, checks and site variables. With a mistake, the plan is empty."""
     report = Report()
+    site = {name: text_keys(name, value, report) for name, value in site.items()}
+    plan, plan_overrides = text_keys("levibot_plan", plan, report), text_keys("levibot_plan_overrides", plan_overrides, report)
+    checks, checks_overrides = text_keys("levibot_checks", checks, report), text_keys("levibot_checks_overrides", checks_overrides, report)
     read_site(site, report)
     for name, overrides in (("levibot_plan_overrides", plan_overrides), ("levibot_checks_overrides", checks_overrides)):
         report.mapping(name, overrides or {})
@@ -159,6 +162,8 @@ class _Plan:
         steps = report.mapping(
             plan.path(phase, "steps"), value.get("steps"), "write the steps, such as step1: {weight: 10, window: 30m, gate: [...]}"
         )
+        if not steps and isinstance(value.get("steps"), Mapping):
+            report.add(plan.path(phase, "steps"), value["steps"], "write at least one step: without one there is nothing to roll out")
         weights = {step: self._weight(phase, step, keys) for step, keys in steps.items()}
         self._check_weights(phase, weights)
         # A step that a site adds in its overrides comes last in the mapping, wherever it belongs: its weight says where.
@@ -236,7 +241,7 @@ class _Plan:
         return finished
 
     def _read_gate(self, path: str, lines: Any, gates: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-        """The conditions by check, in the order of the lines; a later line on a check replaces what an earlier one brought."""
+        """The conditions by check, in the order of the lines. A line of the step's own wins over what `same as` and `all SLOs` bring."""
         if not isinstance(lines, list) or not lines:
             self.report.add(path, lines, "write a list of at least one line, such as error_rate < 0.1%")
             return {}
@@ -248,12 +253,14 @@ class _Plan:
             parsed = self.report.read(where, line, parse_gate_line)
             if parsed is None:
                 continue
-            for check, condition in self._expand(where, line, parsed, gates).items():
-                if check in own and isinstance(parsed, (Condition, WhereSet)):
-                    self.report.add(where, line, f"write one line for {check}: there are two")
-                conditions[check] = condition
-            if isinstance(parsed, (Condition, WhereSet)):
-                own.add(parsed.check)
+            brought = self._expand(where, line, parsed, gates)
+            if isinstance(parsed, (SameAs, AllSlos)):
+                conditions.update({check: condition for check, condition in brought.items() if check not in own})
+                continue
+            if parsed.check in own:
+                self.report.add(where, line, f"write one line for {parsed.check}: there are two")
+            conditions.update(brought)
+            own.add(parsed.check)
         deciding = [check for check in conditions if self.library[check]["mode"] == ENFORCE]
         if not deciding and len(self.report.problems) == found:
             self.report.add(path, lines, "write at least one check that decides: these only observe, or are not set")

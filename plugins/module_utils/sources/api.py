@@ -29,7 +29,14 @@ def measure(check: dict[str, Any], window: Window, url: str, client: Client, sta
         return Sample(status=OK, value=value, events=events), None
     state = changed(state, value, events, window.at)
     began = f"what is counted began again from nothing {state['restarts']} times in this window" if state["restarts"] else ""
-    return Sample(status=OK, detail=began, value=state["change"], events=state["seen"] if events is not None else None), state
+    seen = state["seen"] if events is not None else None
+    return Sample(status=OK, detail=began, value=state["change"], events=seen, coverage_ratio=_covered(state, window)), state
+
+
+def _covered(state: State, window: Window) -> float:
+    """The share of the window since the first answer. (Of silences after that the judge knows, who counts the looks.)"""
+    length = window.at - window.started_at
+    return min(1.0, (window.at - state["since"]) / length) if length > 0 else 1.0
 
 
 def changed(state: State | None, value: float, events: float | None, at: float) -> State:

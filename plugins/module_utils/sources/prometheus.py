@@ -16,9 +16,10 @@ a gate's settle time covers. Then:
 - A baseline may be as old as LOOKBACK_SECONDS, past Prometheus's staleness marks: one failed scrape makes a series stale, and must not
   make it look new-born. (``lookback_delta`` as a parameter of a query would not do: Prometheus 2.42 ignores it.)
 
-**Coverage** is the share of the window in which the store has data. For counters that is where a scrape of their target succeeded, so
-that a series without a single event is not taken for an outage. Of several targets one that was scraped is enough: what a counter of
-the others missed, its next scrape brings.
+**Coverage** is the share of the window in which the store has data, and that of the worst target: one edge that nobody scrapes must show
+among many that are. For counters data is where a scrape of the target succeeded, so that a series without a single event, or one that was
+born with the first error, is not taken for an outage. A target counts whose series are in the window, or were until LOOKBACK_SECONDS
+before it while Prometheus still tries to scrape it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import mentions
 from ansible_collections.levibot.transition.plugins.module_utils.samples import OK, Sample
 from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window, finite
 
@@ -48,9 +50,10 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Counted:
-    """By how much each series grew in the window; labels without the metric's name."""
+    """By how much each series grew in the window; labels without the metric's name. ``silent``: series that were there before it only."""
 
     by_series: dict[Labels, float]
+    silent: frozenset[Labels] = frozenset()
 
     @property
     def total(self) -> float:
@@ -170,7 +173,7 @@ def _threshold(check: dict[str, Any], window: Window, prometheus: Prometheus) ->
     if math.isnan(value):
         raise NothingThereError("the query gives NaN", 0.0)
     # Over a whole window an outage of the store must show; what the query reads is unknown here, but an outage stops every scrape.
-    covered = coverage(prometheus, "up", window, unknown=1.0) if "$elapsed" in check["query"] or "${elapsed}" in check["query"] else 1.0
+    covered = coverage_of_the_store(prometheus, window) if mentions(check["query"], "elapsed") else 1.0
     events = _events(check, window, prometheus)
     if math.isinf(value):
         return Sample(status=OK, infinite="+" if value > 0 else "-", events=events, coverage_ratio=covered)
@@ -210,7 +213,7 @@ def increases(prometheus: Prometheus, selector: str, window: Window) -> Counted:
     if fell:
         start_ms = round(window.started_at * 1000)
         grown.update(_Recount(prometheus, selector, deadline).over(start_ms, start_ms + window.milliseconds, fell))
-    return Counted(grown)
+    return Counted(grown, frozenset(base.keys() - last.keys()))
 
 
 def _step(before: float | None, lowest: float, last: float) -> float:
@@ -290,23 +293,37 @@ def _walk(before: float | None, values: list[float]) -> float:
     return grown
 
 
-def coverage(prometheus: Prometheus, selector: str, window: Window, counted: Counted | None = None, unknown: float = 0.0) -> float:
-    """The share of the window with data of the selector or, for counters, with a scrape of their targets."""
-    asked = [f"max(count_over_time({selector}[%s]))"]
-    jobs, instances = (
-        _alternatives(dict(key).get(label) for key in (counted.by_series if counted else ())) for label in ("job", "instance")
-    )
+def coverage(prometheus: Prometheus, selector: str, window: Window, counted: Counted | None = None) -> float:
+    """The share of the window with data: that of the selector's worst series or, for counters, of the worst of their targets."""
+    if counted is None:
+        return min(_shares(prometheus, f"count_over_time({selector}[%s])", window).values(), default=0.0)
+    here, silent = ({_target(key) for key in series} for series in (counted.by_series, counted.silent))
+    jobs, instances = (_alternatives(dict(key).get(label) for key in here | silent) for label in ("job", "instance"))
+    shares: dict[Labels, float] = {}
     if jobs and instances:
-        asked.insert(0, f'max(sum_over_time(up{{job=~"{jobs}",instance=~"{instances}"}}[%s])) > 0')
+        up = f'up{{job=~"{jobs}",instance=~"{instances}"}}'
+        scraped = _shares(prometheus, f"max by (job, instance) (sum_over_time({up}[%s]))", window)
+        shares = {target: scraped[target] for target in here | silent if target in scraped}
+    if here - shares.keys():  # a store without their `up`, such as one that others write to
+        held = _shares(prometheus, f"max by (job, instance) (count_over_time({selector}[%s]))", window)
+        shares |= {target: held.get(target, 0.0) for target in here - shares.keys()}
+    return min(shares.values(), default=0.0)
+
+
+def coverage_of_the_store(prometheus: Prometheus, window: Window) -> float:
+    """The share of the window in which anything was scraped at all; 1 where the store knows no targets."""
+    return max(_shares(prometheus, "max(count_over_time(up[%s]))", window).values(), default=1.0)
+
+
+def _shares(prometheus: Prometheus, query: str, window: Window) -> dict[Labels, float]:
+    """For each series of the query the share of the window in which it is above 0. The query has ``%s`` as its range."""
     step = max(FINEST_BUCKET_MS, math.ceil(window.milliseconds / COVERAGE_BUCKETS))
     buckets = window.milliseconds // step
     if not buckets:
-        return 1.0
-    for query in asked:
-        found = prometheus.grid(query % f"{step}ms", round(window.started_at * 1000), step, buckets, window.deadline)
-        if found:
-            return covered_share(sorted(next(iter(found.values()))), buckets, LONGEST_SCRAPE_INTERVAL_MS / step)
-    return unknown
+        return {(): 1.0}
+    found = prometheus.grid(query % f"{step}ms", round(window.started_at * 1000), step, buckets, window.deadline)
+    longest = LONGEST_SCRAPE_INTERVAL_MS / step
+    return {key: covered_share(sorted(at for at, value in values.items() if value > 0), buckets, longest) for key, values in found.items()}
 
 
 def covered_share(filled: list[int], buckets: int, longest_gap: float) -> float:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from ansible_collections.levibot.transition.plugins.module_utils.gates.compare import OPERATORS
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import threshold
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._looks import fail_after
-from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Kind
+from ansible_collections.levibot.transition.plugins.module_utils.gates.model import SHORT, Kind, Reading
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import (
     REQUIRED,
     Field,
@@ -20,6 +24,14 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.fields imp
     text,
 )
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import COUNT, UNITS
+from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
+
+
+def read(check: Mapping[str, Any], sample: Sample) -> Reading:
+    """As a threshold. Events of a change add up over the window: that there are few so far does not mean that the API was silent."""
+    seen = threshold.read(check, sample)
+    return replace(seen, answered=True) if seen.says == SHORT and check.get("change") and sample.value is not None else seen
+
 
 KIND = Kind(
     sources=("api",),
@@ -34,9 +46,11 @@ KIND = Kind(
         "fail_after": Field(fail_after),
         "allow_infinite": Field(boolean, False),
     },
-    read=threshold.read,
+    read=read,
     unit=lambda check: check.get("unit", COUNT),
     ops=lambda _check: tuple(OPERATORS),
     mistakes=threshold.mistakes,
+    # A change is made of what the looks saw: where the API was silent, nobody knows whether its book began again.
+    momentary=lambda check: bool(check.get("change")),
     end_decides=True,
 )

@@ -18,6 +18,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.fields imp
     REQUIRED,
     Field,
     boolean,
+    mentions,
     number_of,
     one_of,
     query,
@@ -79,5 +80,5 @@ KIND = Kind(
     ops=lambda _check: tuple(OPERATORS),
     mistakes=mistakes,
     # A query over $elapsed tells of the whole window each time; any other tells of its instant.
-    momentary=lambda check: "elapsed" not in check.get("query", ""),
+    momentary=lambda check: not mentions(check.get("query", ""), "elapsed"),
 )

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.levibot.transition.plugins.module_utils.edge import files as files_module
 from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitError, SplitFiles
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, Split
+from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import Seen
 from ansible_collections.levibot.transition.plugins.modules import edge_split
 
 NOTHING = {
@@ -19,6 +23,7 @@ NOTHING = {
     "canary": None,
     "verify": None,
     "tolerance_seconds": 1,
+    "expect_weight": None,
 }
 
 
@@ -124,5 +129,125 @@ def test_without_a_lasting_file_there_is_no_candidate(files: SplitFiles) -> None
 
 def test_an_expired_canary_gets_no_second_life_when_a_change_is_undone(files: SplitFiles) -> None:
     before = Split("blue", Canary(6554, int(time.time()) - 5))
-    edge_split.put_back(files, before, time.time())
+    edge_split.put_back(files, before, Split("blue", Canary(9999, int(time.time()) + 60)), time.time())
     assert files.read() == Split("blue")
+
+
+def test_a_canary_withdrawn_while_a_change_is_seen_is_not_put_back(files: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(files, **ten_percent())
+
+    def somebody_withdraws(*_args: object) -> Seen:
+        files.canary.unlink()
+        return Seen(False, "everybody is on blue")
+
+    monkeypatch.setattr(edge_split, "see", somebody_withdraws)
+    with pytest.raises(SplitError, match="everybody is on blue"):
+        call(files, **ten_percent(weight=50.0, verify={"url": "http://edge"}))
+    assert files.read() == Split("blue")
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("missing", [("run",), ("lib",), ("run", "lib")])
+def test_withdrawing_where_nothing_is_installed_is_no_change(tmp_path: Path, missing: tuple[str, ...], check_mode: bool) -> None:
+    for name in {"run", "lib"} - set(missing):
+        (tmp_path / name).mkdir()
+    files = SplitFiles(str(tmp_path / "run"), str(tmp_path / "lib"))
+    result = call(files, check_mode=check_mode, canary="absent", expect_weight=10.0)
+    assert (result["changed"], result["after"]["canary"]) == (False, False)
+
+
+def test_a_missing_lib_dir_keeps_no_canary(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    files.stable.unlink()
+    files.lib_dir.rmdir()
+    assert call(files, canary="absent")["changed"]
+    assert not files.canary.exists()
+
+
+@pytest.mark.parametrize("way_back", [{"canary": "absent"}, {"stable": "blue"}])
+def test_a_canary_in_the_hands_of_the_expiry_script_is_withdrawn_too(
+    files: SplitFiles, monkeypatch: pytest.MonkeyPatch, way_back: dict[str, str]
+) -> None:
+    monkeypatch.setattr(files_module, "SETTLE_SECONDS", 0.05)
+    call(files, **ten_percent())
+    files.canary.rename(files.aside)
+    assert call(files, check_mode=True, **way_back)["changed"]
+    assert files.aside.exists()
+    assert call(files, **way_back)["changed"]
+    assert list(files.run_dir.iterdir()) == []
+    assert not call(files, **way_back)["changed"]
+
+
+def test_a_canary_that_expires_before_it_is_removed_was_not_removed_here(files: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(files, **ten_percent())
+    before = files.read()
+    files.canary.unlink()
+    monkeypatch.setattr(SplitFiles, "read", lambda _self: before)
+    assert call(files, canary="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("expected", [10, 10.0006, 9.9999])
+def test_the_next_step_comes_after_the_previous_one(files: SplitFiles, expected: float) -> None:
+    call(files, **ten_percent(expect_weight=0.0))
+    assert call(files, **ten_percent(weight=50.0, expect_weight=expected))["after"]["weight"] == 50
+    assert call(files, stable="green", expect_weight=50.0)["changed"]
+    assert not call(files, stable="green", expect_weight=50.0)["changed"]
+
+
+def test_what_is_expected_of_blue_is_blues_share(files: SplitFiles) -> None:
+    files.write_stable("green")
+    call(files, **ten_percent(candidate="blue", expect_weight=0.0))
+    assert call(files, **ten_percent(candidate="blue", weight=20.0, expect_weight=10.0))["changed"]
+
+
+@pytest.mark.parametrize("gone", ["withdrawn", "expired", "rebooted"])
+@pytest.mark.parametrize("change", [ten_percent(weight=50.0), {"stable": "green"}])
+def test_a_canary_that_was_taken_back_is_neither_put_back_nor_promoted(files: SplitFiles, gone: str, change: dict[str, Any]) -> None:
+    call(files, **ten_percent())
+    if gone == "expired":
+        os.utime(files.canary, (time.time() - 1,) * 2)
+    else:
+        files.canary.unlink()
+    if gone == "rebooted":
+        files.run_dir.rmdir()
+    before = files.read()
+    with pytest.raises(
+        SplitError, match=r"^somebody or the expiry has taken the canary back: green was expected to have 10 %, and has 0 % \("
+    ):
+        call(files, **change, expect_weight=10.0)
+    assert files.read() == before
+    if gone != "rebooted":
+        assert call(files, check_mode=True, **change, expect_weight=10.0)["changed"]
+        assert call(files, **change, expect_weight=0.0)["changed"]
+
+
+def test_a_split_that_somebody_else_moved_is_told(files: SplitFiles) -> None:
+    call(files, **ten_percent(weight=0.001))
+    for expected in (0.0, 10.0):
+        with pytest.raises(SplitError, match=f"^somebody has moved the split: green was expected to have {expected:g} %, and has 0.0015 %"):
+            call(files, **ten_percent(expect_weight=expected))
+    with pytest.raises(SplitError, match="expect_weight: a weight is a percentage"):
+        call(files, **ten_percent(expect_weight=101.0))
+
+
+def test_a_fresh_canary_held_aside_for_a_moment_is_not_taken_for_withdrawn(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    files.canary.rename(files.aside)
+    back = threading.Timer(0.1, files.aside.rename, (files.canary,))
+    back.start()
+    assert call(files, **ten_percent(weight=50.0, expect_weight=10.0))["changed"]
+    back.join()
+
+
+def test_stable_is_a_way_back_while_a_canary_is_open(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    assert call(files, stable="blue")["changed"]
+    assert files.read() == Split("blue")
+
+
+def test_stable_needs_no_run_dir_but_a_lib_dir(files: SplitFiles) -> None:
+    files.run_dir.rmdir()
+    assert call(files, stable="green")["changed"]
+    assert not call(files, stable="green")["changed"]
+    with pytest.raises(SplitError, match="/nowhere/b missing"):
+        call(files, stable="green", lib_dir="/nowhere/b")

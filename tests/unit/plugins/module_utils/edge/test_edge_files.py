@@ -62,8 +62,19 @@ def test_a_write_that_another_process_undoes_is_told(files: SplitFiles, monkeypa
 
 def test_a_canary_is_removed_from_the_hands_of_the_expiry_script_too(files: SplitFiles) -> None:
     files.aside.write_text("8000")
-    files.remove_canary()
+    assert files.remove_canary()
     assert not files.aside.exists()
+    assert not files.remove_canary()
+
+
+def test_what_the_expiry_script_links_back_meanwhile_is_removed_again(files: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.aside.write_text("8000")
+    unlink = files_module._unlink
+    monkeypatch.setattr(
+        files_module, "_unlink", lambda path: (path == files.aside and path.exists() and files.canary.hardlink_to(path), unlink(path))[1]
+    )
+    assert files.remove_canary()
+    assert list(files.run_dir.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "blue", "199a", "gg"])

@@ -432,3 +432,68 @@ def test_each_kind_tells_the_plan_what_it_takes(name):
     assert kind.sources
     assert kind.ops(keys)
     assert isinstance(kind.limit_mistake(keys, kind.ops(keys)[0], Decimal("0.5")), str)
+
+
+@pytest.mark.parametrize(
+    ("query", "momentary"),
+    [
+        ("increase(x[$elapsed])", False),
+        ("increase(x[${elapsed}])", False),
+        ("seconds_elapsed_total", True),
+        ("x[$elapsed_time]", True),
+        ("$$elapsed", True),
+    ],
+)
+def test_only_the_placeholder_makes_a_query_one_of_the_whole_window(query, momentary):
+    assert KINDS["threshold"].momentary({"query": query}) is momentary
+
+
+def test_only_a_limit_that_was_broken_is_a_breach():
+    broken, _looks = soak(ALL, always(error_rate=BROKEN["error_rate"]))
+    assert broken.verdict.breach
+    assert broken.verdict.to_dict()["breach"] is True
+    lost, _looks = soak([PNL], always(paper_pnl_usd=AGAINST["paper_pnl_usd"]))
+    assert (lost.verdict.verdict, lost.verdict.breach) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "verdict"),
+    [
+        ({"error_rate": error("refused")}, "blind"),
+        ({"error_rate": no_data("nothing")}, "fail"),
+        ({"error_rate": AGAINST["error_rate"]}, "fail"),
+        ({}, "pass"),
+    ],
+)
+def test_what_was_not_proven_is_no_breach(samples, verdict):
+    judge, _looks = soak(ALL, always(**samples))
+    assert (judge.verdict.verdict, judge.verdict.breach) == (verdict, False)
+
+
+def test_what_was_cut_short_is_no_breach():
+    judge = Judge(gate(*ALL))
+    judge.look(1, {**GOOD, "error_rate": AGAINST["error_rate"]})
+    assert not judge.cut_short(1.5, "a signal").breach
+
+
+class TestChangeOfAnApi:
+    CHANGE = {**PNL, "change": True}  # noqa: RUF012 - a constant
+    FEW = Sample("ok", value=0.0, events=0)
+
+    def verdict(self, sample_at):
+        return soak([self.CHANGE], lambda at: {"paper_pnl_usd": sample_at(at)})[1]
+
+    def test_silence_for_most_of_the_window_does_not_pass(self):
+        looks = self.verdict(
+            lambda at: GOOD["paper_pnl_usd"] if at < 3 or at >= WINDOW else error("refused") if at % 5 else no_data("empty")
+        )
+        assert looks[WINDOW - 1].verdict == "hold"
+        assert "data for only" in looks[WINDOW - 1].reason
+
+    def test_no_trades_for_most_of_the_window_is_not_silence(self):
+        looks = self.verdict(lambda at: GOOD["paper_pnl_usd"] if at > WINDOW - 3 else self.FEW)
+        assert looks[-1].verdict == "pass"
+
+    def test_a_late_first_answer_does_not_pass(self):
+        looks = self.verdict(lambda _at: Sample("ok", value=12.5, events=3, coverage_ratio=0.89))
+        assert looks[WINDOW - 1].verdict == "hold"

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import datetime
 import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import show
 from ansible_collections.levibot.transition.plugins.module_utils.plan.validate import validate
 
 JSON = st.recursive(
@@ -281,3 +283,129 @@ def test_whatever_is_written_is_reported_and_never_raises(shipped, site, written
         {"phase2": {"steps": {"step1": value}}, "slos": overrides},
         {"error_rate": value},
     )
+
+
+@pytest.mark.parametrize("steps", [{"step1": None, "step2": None, "step3": None}, None])
+def test_a_plan_without_steps_is_none(check, steps):
+    problem = the_one(check({"phase2": {"steps": steps}}))
+    assert problem.path == "levibot_plan_overrides.phase2.steps"
+    assert "step" in problem.fix
+
+
+def test_the_shipped_plan_without_its_steps_is_none(check, shipped):
+    shipped["levibot_plan"]["phase2"]["steps"] = {}
+    assert the_one(check()).path == "levibot_plan.phase2.steps"
+
+
+def test_the_last_step_carries_everything_also_after_overrides(check):
+    problem = the_one(check({"phase2": {"steps": {"step3": None}}}))
+    assert (problem.path, problem.found) == ("levibot_plan.phase2.steps.step2.weight", "50")
+    assert "write 100" in problem.fix
+    assert the_one(check({"phase2": {"steps": {"step3": {"weight": 99}}}})).path == "levibot_plan_overrides.phase2.steps.step3.weight"
+
+
+@pytest.mark.parametrize("lines", [["error_rate < 0.01%", "all SLOs"], ["all SLOs", "error_rate < 0.01%"]])
+def test_all_slos_never_change_the_steps_own_line(check, lines):
+    plan, problems = check(step(gate=lines))
+    assert problems == []
+    texts = {check["id"]: check["condition"]["text"] for check in plan["phase2"]["steps"][0]["gate"]["checks"]}
+    assert texts["error_rate"] == "error_rate < 0.01%"
+    assert "latency_p95" in texts
+
+
+@pytest.mark.parametrize("lines", [["error_rate < 0.01%", "same as step1"], ["same as step1", "error_rate < 0.01%"]])
+def test_same_as_never_changes_the_steps_own_line(check, lines):
+    plan, problems = check({"phase2": {"steps": {"step2": {"gate": lines}}}})
+    assert problems == []
+    texts = [check["condition"]["text"] for check in plan["phase2"]["steps"][1]["gate"]["checks"]]
+    assert sorted(texts) == ["api_uptime > 99.9%", "error_rate < 0.01%", "p0_p1_alerts == 0"]
+
+
+@pytest.mark.parametrize(
+    "key", [True, 1, None, 1.5, datetime.date(2026, 1, 1), ("a",), 10**5000], ids=["true", "1", "null", "1.5", "date", "tuple", "huge"]
+)
+def test_a_key_that_is_no_text_is_a_mistake(check, site, key):
+    odd = {key: {"x": 1}}
+    services = {**site["levibot_services"], **odd}
+    slots = {**site["levibot_slots"], **odd}
+    slots["blue"] = {**slots["blue"], "ports": {**slots["blue"]["ports"], key: 1}}
+    steps = {"steps": {key: {}, "step1": odd}}
+    _plan, problems = check(
+        {"slos": odd, "defaults": odd, "phase2": steps, **odd},
+        {"error_rate": odd, "p0_p1_alerts": {"matchers": odd}, **odd},
+        levibot_services=services,
+        levibot_slots=slots,
+        levibot_environment=odd,
+    )
+    about = {problem.path.removesuffix(f".{show(key)}") for problem in problems if "in quotes" in problem.fix}
+    plan, checks = "levibot_plan_overrides", "levibot_checks_overrides"
+    assert about == {
+        *(plan, f"{plan}.slos", f"{plan}.defaults", f"{plan}.phase2.steps", f"{plan}.phase2.steps.step1"),
+        *(checks, f"{checks}.error_rate", f"{checks}.p0_p1_alerts.matchers"),
+        *("levibot_services", "levibot_slots", "levibot_slots.blue.ports", "levibot_environment"),
+    }
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("plan", "checks", "changed"),
+    [
+        (step(weight=HUGE), {}, {}),
+        (step(weight=10**5000), {}, {}),
+        (step(window=f"{HUGE}s"), {}, {}),
+        (step(gate=[f"error_rate < {HUGE}%"]), {}, {}),
+        (step(gate=[f"latency_p95 < SLO + {HUGE}%"]), {}, {}),
+        ({}, {"error_rate": {"min_events": HUGE}}, {}),
+        ({}, {"error_rate": {"alpha": f"0.{HUGE}%"}}, {}),
+        ({}, {"error_rate": {"alpha": "0.00000009%"}}, {}),
+        ({}, {"error_rate": {"alpha": "0%"}}, {}),
+        ({}, {"error_rate": {"kind": 10**5000}}, {}),
+        ({}, {"latency_p95": {"quantile": 10**400}}, {}),
+        ({}, {"latency_p95": {"quantile": HUGE}}, {}),
+        ({}, {"p0_p1_alerts": {"matchers": {"severity": "(" * 3000}}}, {}),
+        ({}, {"health_monitor": {"must_match": ["(" * 3000]}}, {}),
+        ({}, {"health_monitor": {"must_match": ["a{99999999999999}"]}}, {}),
+        ({}, {"health_monitor": {"argv": [10**5000]}}, {}),
+        ({}, {"paper_pnl_usd": {"value": "(" * 3000}}, {}),
+        ({}, {}, {"levibot_slots": [1]}),
+        ({}, {}, {"levibot_services": [1]}),
+        ({}, {}, {"levibot_project": 10**5000}),
+        ({}, {}, {"levibot_version": "v1.8.0-b\u00eata"}),
+        ({}, {}, {"levibot_version": "v\u0661"}),
+    ],
+)
+def test_what_nobody_would_write_is_one_message(check, plan, checks, changed):
+    problem = the_one(check(plan, checks, **changed))
+    assert len(str(problem)) < 400
+
+
+def test_the_smallest_alpha(check):
+    assert check(checks={"error_rate": {"alpha": "0.0000001%"}})[1] == []
+
+
+def test_thousands_of_levels_are_one_message(check):
+    deep = []
+    for _level in range(5000):
+        deep = [deep]
+    assert "levels" in check({"slos": deep})[1][0].found
+
+
+@pytest.mark.parametrize(
+    ("query", "good"),
+    [
+        ("increase(x[$elapsed]) @ 1609746000", False),
+        ("increase(x[$elapsed] @ start())", False),
+        ("increase(x[$elapsed] OFFSET 1d)", False),
+        ('x{a="\\""} @ 5 + x{b="\\""}', False),
+        ('x # "\n @ 5 # "', False),
+        ("x{mail=\"a@b\", other='c@d', raw=`e@f`}", True),
+        ('x{mail="a\\"@"}', True),
+        ("x # as seen @ home", True),
+    ],
+)
+def test_a_query_at_another_time_is_refused(check, query, good):
+    problems = check(checks={"performance_degradation": {"query": query}})[1]
+    assert [problem.path for problem in problems] == [] if good else ["levibot_checks_overrides.performance_degradation.query"]
+    assert good or "@ reaches back" in problems[0].fix

@@ -68,6 +68,62 @@ class TestCoverage:
         assert 0.0 <= prometheus.covered_share(sorted(filled), 240, longest) <= 1.0
 
 
+class Store:
+    """Stands in for a Prometheus: by the beginning of a query, in which buckets (of 240) each series has which value."""
+
+    def __init__(self, **grids: dict[prometheus.Labels, dict[int, float]]) -> None:
+        self.grids = grids
+        self.asked: list[str] = []
+
+    def grid(self, query: str, *_asked: Any) -> dict[prometheus.Labels, dict[int, float]]:
+        self.asked.append(query)
+        return next((grid for name, grid in self.grids.items() if name in query), {})
+
+
+def target(instance: str, **labels: str) -> prometheus.Labels:
+    return tuple(sorted({"job": "caddy", "instance": instance, **labels}.items()))
+
+
+class TestWorstTarget:
+    HOUR = Window(0.0, 3600.0, "green", "blue")
+    ALWAYS: ClassVar = dict.fromkeys(range(240), 1.0)
+    HALF: ClassVar = dict.fromkeys(range(120), 1.0)
+
+    def of(self, store: Store, *series: prometheus.Labels, silent: tuple[prometheus.Labels, ...] = ()) -> float:
+        return prometheus.coverage(store, "x", self.HOUR, prometheus.Counted(dict.fromkeys(series, 1.0), frozenset(silent)))
+
+    def test_an_edge_that_is_not_scraped_shows(self) -> None:
+        down = {**dict.fromkeys(range(120), 1.0), **dict.fromkeys(range(120, 240), 0.0)}
+        store = Store(up={target("a"): self.ALWAYS, target("b"): down})
+        assert self.of(store, target("a", code="200"), target("b", code="200")) == pytest.approx(0.5, abs=0.01)
+        assert self.of(store, target("a", code="200")) == 1.0
+
+    def test_series_come_and_go_while_their_target_is_scraped(self) -> None:
+        store = Store(up={target("a"): self.ALWAYS}, count_over_time={target("a"): self.HALF})
+        assert self.of(store, target("a", code="200"), target("a", code="500"), silent=(target("a", code="404"),)) == 1.0
+
+    def test_an_edge_that_went_silent_before_the_window_shows(self) -> None:
+        store = Store(up={target("a"): self.ALWAYS, target("b"): dict.fromkeys(range(240), 0.0)})
+        assert self.of(store, target("a"), silent=(target("b"),)) == 0.0
+
+    def test_what_is_no_target_any_more_does_not_count(self) -> None:
+        assert self.of(Store(up={target("a"): self.ALWAYS}), target("a"), silent=(target("old"),)) == 1.0
+
+    def test_without_up_the_target_is_covered_where_any_of_its_series_is(self) -> None:
+        store = Store(count_over_time={target("a"): self.ALWAYS, target("b"): self.HALF})
+        assert self.of(store, target("a"), target("b")) == pytest.approx(0.5, abs=0.01)
+        assert "max by (job, instance)" in store.asked[-1]
+
+    def test_of_samples_the_worst_series_counts(self) -> None:
+        store = Store(count_over_time={target("a"): self.ALWAYS, target("b"): self.HALF})
+        assert prometheus.coverage(store, "x", self.HOUR) == pytest.approx(0.5, abs=0.01)
+        assert prometheus.coverage(Store(), "x", self.HOUR) == 0.0
+
+    def test_of_the_store_any_scrape_counts(self) -> None:
+        assert prometheus.coverage_of_the_store(Store(up={(): self.HALF}), self.HOUR) == pytest.approx(0.5, abs=0.01)
+        assert prometheus.coverage_of_the_store(Store(), self.HOUR) == 1.0
+
+
 class TestQuantile:
     BOUNDS = ((0.1, 50.0), (0.2, 90.0), (0.5, 99.0), (math.inf, 100.0))
 
@@ -208,6 +264,20 @@ class TestApi:
         for value, events in ((100.0, 5), (101.5, 6), (99.0, 8)):
             state = json.loads(json.dumps(api.changed(state, value, events, 1.0)))
         assert (state["change"], state["seen"], state["restarts"]) == (-1.0, 3, 0)
+
+    def test_a_change_is_covered_since_the_first_answer(self) -> None:
+        check = {"path": "/portfolio", "value": "total_pnl", "change": True}
+        state, found = None, []
+        for at in (1030.0, 1040.0):
+            window = Window(1000.0, at, "green", "blue")
+            sample, state = api.measure(check, window, "http://x/", Fake(portfolio=self.PORTFOLIO), state)
+            found.append(sample.coverage_ratio)
+        assert found == [0.0, 0.25]
+
+    def test_an_answer_as_the_window_begins_covers_it(self) -> None:
+        check = {"path": "/portfolio", "value": "total_pnl", "change": True}
+        window = Window(1000.0, 1000.0, "green", "blue")
+        assert api.measure(check, window, "http://x/", Fake(portfolio=self.PORTFOLIO), None)[0].coverage_ratio == 1.0
 
     def test_a_book_that_begins_again_counts_from_zero(self) -> None:
         state = None
