@@ -116,7 +116,15 @@ class Scene:
             for name, weight in STEPS.items()
         ]
         done = subprocess.run(
-            ["ansible-playbook", "-i", "inventory.yml", "play.yml", "-e", json.dumps({"levibot_validated": {"phase2": {"steps": gates}}}), *arguments],
+            [
+                "ansible-playbook",
+                "-i",
+                "inventory.yml",
+                "play.yml",
+                "-e",
+                json.dumps({"levibot_validated": {"phase2": {"steps": gates}}}),
+                *arguments,
+            ],
             cwd=self.path,
             env={
                 **os.environ,
