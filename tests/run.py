@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +19,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 REPORTS = ROOT / "build/test"
+# Side by side on two cores. Whole rollouts come after them and alone: there, time is what is judged.
+LANES = (("lint", "molecule"), ("unit", "integration"))
 PLUGIN_KINDS = {
     "modules": "module",
     "filter": "filter",
@@ -97,13 +100,13 @@ def steps(stage: str) -> list[Step]:
 
 
 def run(step: Step, environment: dict[str, str]) -> Count:
-    print(f"\n--- {step.stage}: {step.name}", flush=True)
+    """Says what a step prints when it has ended, so that two lanes do not mix."""
     if step.junit:
         step.junit.unlink(missing_ok=True)
     began = time.monotonic()
-    done = subprocess.run(step.command, check=False, cwd=ROOT, env=environment, capture_output=step.quiet, text=True)
-    if done.returncode and step.quiet:
-        print(done.stdout + done.stderr)
+    done = subprocess.run(step.command, check=False, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = "" if step.quiet and not done.returncode else done.stdout
+    print(f"\n--- {step.stage}: {step.name} ({time.monotonic() - began:.0f} s)\n{said}", end="", flush=True)
     count = cases(step.junit) if step.junit and step.junit.exists() else Count(passed=int(done.returncode == 0))
     if done.returncode and not count.failed:
         count.failed = 1  # a command that failed without a case that did, such as pytest that collected nothing
@@ -132,17 +135,24 @@ def main(stages: list[str]) -> int:
         "MOLECULE_COMMAND_BORDERS": "0",
     }
     counts = {stage: Count() for stage in stages}
-    failures = []
-    for stage in stages:
-        todo = steps(stage)
-        if not todo:
-            print(f"\n--- {stage}: nothing to run")
-            counts[stage].skipped += 1
-        for step in todo:
-            count = run(step, environment)
-            counts[stage].add(count)
-            if count.failed:
-                failures.append(f"{stage}: {step.name}")
+    failures: list[str] = []
+
+    def run_lane(lane: list[str]) -> None:
+        for stage in lane:
+            todo = steps(stage)
+            if not todo:
+                print(f"\n--- {stage}: nothing to run")
+                counts[stage].skipped += 1
+            for step in todo:
+                count = run(step, environment)
+                counts[stage].add(count)
+                if count.failed:
+                    failures.append(f"{stage}: {step.name}")
+
+    lanes = [[stage for stage in lane if stage in stages] for lane in LANES]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        list(pool.map(run_lane, lanes))
+    run_lane([stage for stage in stages if not any(stage in lane for lane in LANES)])
     total = Count()
     print("\n--- summary")
     for stage, count in counts.items():
