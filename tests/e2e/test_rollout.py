@@ -13,8 +13,9 @@ from .conftest import Rollout, Sandbox
 DECIDERS = {
     "errors": {"error_rate", "p0_p1_alerts"},
     "latency": {"latency_p95", "p0_p1_alerts", "performance_degradation"},
-    "crash": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "paper_pnl_usd"},
-    "hang": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "latency_p95", "paper_pnl_usd"},
+    # What does not answer is slow before it is an error.
+    "crash": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "latency_p95", "performance_degradation", "paper_pnl_usd"},
+    "hang": {"api_uptime", "error_rate", "p0_p1_alerts", "critical_alerts", "latency_p95", "performance_degradation", "paper_pnl_usd"},
     "alert": {"p0_p1_alerts", "critical_alerts"},
     "starved": {"error_rate", "latency_p95", "performance_degradation"},
 }
