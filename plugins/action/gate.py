@@ -131,7 +131,7 @@ class Asker:
         self.state: dict[str, Any] = (args.get("state") or {}).get("sources") or {}
 
     def __call__(self, started_at: float, at: float) -> Samples:
-        raise NotImplementedError
+        raise NotImplementedError  # whoever asks: the controller or the target, below
 
 
 class _ControllerAsker(Asker):
