@@ -19,6 +19,7 @@ DECIDERS = {
     "alert": {"p0_p1_alerts", "critical_alerts"},
     "starved": {"error_rate", "latency_p95", "performance_degradation"},
 }
+ENOUGH_REQUESTS = 50  # of which none may reach the other slot
 STEPS = {10: "phase2.step1", 50: "phase2.step2", 100: "phase2.step3"}
 
 
@@ -27,10 +28,12 @@ def assert_safe(sandbox: Sandbox, stable: str) -> None:
     other = {"blue": "green", "green": "blue"}[stable]
     assert sandbox.canary() is None
     assert sandbox.stable_slot() == stable
-    before = sandbox.slot_requests()
-    time.sleep(1.5)
-    after = sandbox.slot_requests()
-    assert after[stable] > before[stable]
+    before = after = sandbox.slot_requests()
+    deadline = time.monotonic() + 10
+    while after[stable] < before[stable] + ENOUGH_REQUESTS and time.monotonic() < deadline:
+        time.sleep(0.1)
+        after = sandbox.slot_requests()
+    assert after[stable] >= before[stable] + ENOUGH_REQUESTS
     assert after[other] == before[other]
 
 

@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client
+from ansible_collections.levibot.transition.plugins.plugin_utils.screen import NOT_WATCHED
 from tests.integration.daemons import CHECKOUT, AlertmanagerDaemon, Exporter, PrometheusDaemon, running, wait_for
 
 SLOT = 'slot="$slot"'
@@ -210,7 +211,8 @@ def command(site: Site, gate: dict[str, Any], **arguments: Any) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    cleared = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    """Without what the caller's own runner has set: `CI` alone would change how the screen draws."""
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") and name not in NOT_WATCHED}
     return {**cleared, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "TERM": "xterm"}
 
 
@@ -357,8 +359,7 @@ def test_a_terminal_gets_one_block_in_place(site: Site) -> None:
 
 def on_a_terminal(argv: list[str], env: dict[str, str]) -> str:
     controller, terminal = pty.openpty()
-    cleaned = {name: value for name, value in env.items() if name != "CI"} if "CI" not in env else env
-    process = subprocess.Popen(argv, cwd=CHECKOUT, env=cleaned, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    process = subprocess.Popen(argv, cwd=CHECKOUT, env=env, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
     os.close(terminal)
     read = bytearray()
     while True:
