@@ -19,8 +19,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 REPORTS = ROOT / "build/test"
-# Side by side on two cores. Whole rollouts come after them and alone: there, time is what is judged.
-LANES = (("lint", "unit", "molecule"), ("integration",))
+# Side by side on two cores. In whole rollouts time is what is judged, so that lane goes first wherever both want to run.
+LANES = (("e2e",), ("lint", "unit", "molecule", "integration"))
+POLITE = 10  # the niceness of the other lane
 PLUGIN_KINDS = {
     "modules": "module",
     "filter": "filter",
@@ -99,12 +100,13 @@ def steps(stage: str) -> list[Step]:
             raise SystemExit(f"no stage {stage!r}: lint, unit, integration, molecule, e2e")
 
 
-def run(step: Step, environment: dict[str, str]) -> Count:
+def run(step: Step, environment: dict[str, str], niceness: int) -> Count:
     """Says what a step prints when it has ended, so that two lanes do not mix."""
     if step.junit:
         step.junit.unlink(missing_ok=True)
     began = time.monotonic()
-    done = subprocess.run(step.command, check=False, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = ["nice", "-n", str(niceness), *step.command]
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = "" if step.quiet and not done.returncode else done.stdout
     print(f"\n--- {step.stage}: {step.name} ({time.monotonic() - began:.0f} s)\n{said}", end="", flush=True)
     count = cases(step.junit) if step.junit and step.junit.exists() else Count(passed=int(done.returncode == 0))
@@ -136,22 +138,21 @@ def main(stages: list[str]) -> int:
     counts = {stage: Count() for stage in stages}
     failures: list[str] = []
 
-    def run_lane(lane: list[str]) -> None:
+    def run_lane(lane: list[str], niceness: int) -> None:
         for stage in lane:
             todo = steps(stage)
             if not todo:
                 print(f"\n--- {stage}: nothing to run")
                 counts[stage].skipped += 1
             for step in todo:
-                count = run(step, environment)
+                count = run(step, environment, niceness)
                 counts[stage].add(count)
                 if count.failed:
                     failures.append(f"{stage}: {step.name}")
 
     lanes = [[stage for stage in lane if stage in stages] for lane in LANES]
     with ThreadPoolExecutor(len(lanes)) as pool:
-        list(pool.map(run_lane, lanes))
-    run_lane([stage for stage in stages if not any(stage in lane for lane in LANES)])
+        list(pool.map(run_lane, lanes, (0, POLITE if lanes[0] else 0)))
     total = Count()
     print("\n--- summary")
     for stage, count in counts.items():
