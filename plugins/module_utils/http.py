@@ -21,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -31,6 +32,7 @@ RETRIED_STATUSES = (502, 503, 504)
 IDEMPOTENT = ("GET", "HEAD")
 CHUNK_BYTES = 64 * 1024
 SHOWN_CHARACTERS = 200
+FORM_ESCAPES = {**{code: f"%{code:02X}" for code in (*range(32), *map(ord, "%&+;#"), 127)}, ord(" "): "+"}
 
 
 class HttpError(Exception):
@@ -49,10 +51,14 @@ class HttpError(Exception):
 class Response:
     """An answer with a status below 300."""
 
-    url: str
+    target: SplitResult
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def url(self) -> str:
+        return redact(urlunsplit(self.target))
 
     def json(self) -> Any:
         """The body as JSON; raises HttpError where it is none."""
@@ -135,7 +141,10 @@ class Client:
         retry: bool | None = None,
     ) -> Response:
         """One call, with retries where it is idempotent (``retry`` says so for a POST that only reads)."""
-        target = self._target(url, params)
+        target = _target(url)
+        if params:
+            added = urlencode(params, doseq=True)
+            target = target._replace(query="&".join(part for part in (target.query, added) if part))
         body, content_type = _body(form, json_body)
         sent = {"Accept": "application/json", **content_type, **self._credentials(target), **(headers or {})}
         call = _Call(method, target, body, sent)
@@ -161,17 +170,6 @@ class Client:
         if not hasattr(self._local, "connections"):
             self._local.connections = {}
         return self._local.connections
-
-    def _target(self, url: str, params: Mapping[str, Any] | None) -> SplitResult:
-        try:
-            parts = urlsplit(url)
-            port_is_valid = parts.port is None or parts.port > 0
-        except ValueError:
-            port_is_valid = False
-        if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise HttpError(redact(url), "is not a URL that can be asked", "write http://host:port or https://host:port")
-        added = urlencode(params or {}, doseq=True)
-        return parts._replace(query="&".join(part for part in (parts.query, added) if part))
 
     def _credentials(self, target: SplitResult) -> dict[str, str]:
         sent = dict(self._headers() if callable(self._headers) else self._headers or {})
@@ -256,7 +254,7 @@ class Client:
         if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
             what = f"answered {answer.status} {answer.reason}: {_harmless(content, call.headers)!r}"
             raise HttpError(call.shown, what, _fix(answer.status), status=answer.status, body=bytes(content))
-        return Response(call.shown, answer.status, dict(answer.getheaders()), bytes(content))
+        return Response(call.target, answer.status, dict(answer.getheaders()), bytes(content))
 
     def _limit(self, connection: http.client.HTTPConnection, until: float) -> None:
         if connection.sock is not None:
@@ -283,7 +281,7 @@ class _Call:
     body: bytes | None
     headers: Mapping[str, str]
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str, int]:
         return self.target.scheme, self.target.hostname or "", self.target.port or 0
 
@@ -294,6 +292,18 @@ class _Call:
     @property
     def shown(self) -> str:
         return redact(urlunsplit(self.target))
+
+
+@lru_cache(maxsize=256)
+def _target(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_valid = False
+    if not port_is_valid or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HttpError(redact(url), "is not a URL that can be asked", "write http://host:port or https://host:port")
+    return parts
 
 
 def _harmless(content: bytearray, headers: Mapping[str, str]) -> str:
@@ -307,10 +317,15 @@ def _harmless(content: bytearray, headers: Mapping[str, str]) -> str:
 
 def _body(form: Mapping[str, Any] | None, json_body: Any) -> tuple[bytes | None, dict[str, str]]:
     if form is not None:
-        return urlencode(form, doseq=True).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        return _form(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
     if json_body is not None:
         return json.dumps(json_body).encode(), {"Content-Type": "application/json"}
     return None, {}
+
+
+def _form(fields: Mapping[str, Any]) -> str:
+    """Only what would be misread is escaped: quoting each character of long queries takes longer than to send them."""
+    return "&".join(f"{key}={str(value).translate(FORM_ESCAPES)}" for key, value in fields.items())
 
 
 def _proxy(scheme: str, host: str) -> SplitResult | None:

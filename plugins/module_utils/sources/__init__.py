@@ -60,13 +60,12 @@ class Sources:
         after = {check_id: own for check_id, (_sample, own) in answers.items() if own is not None}
         return {check_id: sample for check_id, (sample, _own) in answers.items()}, {**before, **after}
 
-    def clock_skew(self) -> float | None:
-        """By how many seconds Prometheus's clock is ahead of this machine's; None where there is no Prometheus."""
-        if self._prometheus is None:
+    def now(self) -> float | None:
+        """Prometheus's clock in epoch seconds; None where there is no Prometheus or where it cannot be asked."""
+        try:
+            return self._prometheus and self._prometheus.now(self._clock() + self._timeout)
+        except (HttpError, UnusableError):
             return None
-        before = time.time()
-        there = self._prometheus.now(self._clock() + self._timeout)
-        return there - (before + time.time()) / 2
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)

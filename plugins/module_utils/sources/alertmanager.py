@@ -67,7 +67,7 @@ def measure(check: dict[str, Any], window: Window, alertmanager: Alertmanager, p
     failures: list[Exception] = []
     covered = 1.0
     try:
-        held = alertmanager.alerts(window.deadline)
+        held = window.once("alerts", lambda: alertmanager.alerts(window.deadline))
         _add(firing, ((alert["labels"], _is_silenced(alert)) for alert in held if concerns(alert["labels"])))
         if watchdog and not any(alert["labels"].get("alertname") == watchdog for alert in held):
             problems.append(f"the watchdog alert {watchdog} is not in Alertmanager, so alerts do not reach it")
@@ -78,7 +78,7 @@ def measure(check: dict[str, Any], window: Window, alertmanager: Alertmanager, p
             problems.append("no Prometheus is named that could tell which rules are loaded")
         else:
             _add(firing, _fired(window, alertmanager, prometheus, concerns))
-            problems += rules_missing(window.expand(check.get("rules")), matchers, prometheus.rules(window.deadline), window.at)
+            problems += rules_missing(window.expand(check.get("rules")), matchers, _rules(window, prometheus), window.at)
             covered = coverage(prometheus, f'ALERTS{{alertname="{watchdog}",alertstate="firing"}}', window) if watchdog else 1.0
     except (HttpError, UnusableError) as problem:
         failures.append(problem)
@@ -106,11 +106,15 @@ def _is_silenced(alert: dict[str, Any]) -> bool:
 def _fired(window: Window, alertmanager: Alertmanager, prometheus: Prometheus, concerns: Any) -> list[tuple[dict[str, str], bool]]:
     """Alerts that fired in the window, also those that are over."""
     query = f'count_over_time(ALERTS{{alertstate="firing"}}[{window.milliseconds}ms])'
-    found = [dict(labels) for labels in prometheus.instant(query, window.at, window.deadline)]
+    found = [dict(labels) for labels in window.once(query, lambda: prometheus.instant(query, window.at, window.deadline))]
     alerts = [{key: value for key, value in labels.items() if key != "alertstate"} for labels in found]
     alerts = [labels for labels in alerts if concerns(labels)]
     silences = alertmanager.silences(window.deadline) if alerts else []
     return [(labels, any(silence_matches(silence, labels) for silence in silences)) for labels in alerts]
+
+
+def _rules(window: Window, prometheus: Prometheus) -> list[dict[str, Any]]:
+    return window.once("rules", lambda: prometheus.rules(window.deadline))
 
 
 def silence_matches(silence: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -16,6 +16,9 @@ a gate's settle time covers. Then:
 - A baseline may be as old as LOOKBACK_SECONDS, past Prometheus's staleness marks: one failed scrape makes a series stale, and must not
   make it look new-born. (``lookback_delta`` as a parameter of a query would not do: Prometheus 2.42 ignores it.)
 
+All that a check counts is one query (:meth:`Prometheus.parts`). That costs one round trip, and it is one snapshot of the store: a scrape
+that lands meanwhile is in all of the counts or in none. It takes PromQL's ``@``, so Prometheus 2.33 or newer.
+
 **Coverage** is the share of the window in which the store has data, and that of the worst target: one edge that nobody scrapes must show
 among many that are. For counters data is where a scrape of the target succeeded, so that a series without a single event, or one that was
 born with the first error, is not taken for an outage. A target counts whose series are in the window, or were until LOOKBACK_SECONDS
@@ -27,7 +30,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
@@ -44,8 +47,12 @@ RESET_BUCKETS = 60
 RAW_MS = 60_000
 MAX_RAW_CHUNKS = 120
 SAME_BOUND = 1e-9
+# Which part of a query a series belongs to.
+PART = "__part"
 
 Labels = tuple[tuple[str, str], ...]
+# Of a histogram: (upper bound, events up to it), in order.
+Bounds = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,14 @@ class Prometheus:
         if data["resultType"] != "vector":
             raise UnusableError(f"the query gives a {data['resultType']} and no number: {query}")
         return {_labels(item["metric"]): float(item["value"][1]) for item in data["result"]}
+
+    def parts(self, queries: dict[str, str], at: float, deadline: float | None = None) -> dict[str, dict[Labels, float]]:
+        """The vectors of several queries by their names, asked as one query and so from one snapshot of the store."""
+        query = " or ".join(f'label_replace({query}, "{PART}", "{name}", "", "")' for name, query in queries.items())
+        found: dict[str, dict[Labels, float]] = {name: {} for name in queries}
+        for item in self._query("query", {"query": query, "time": f"{at:.3f}"}, deadline)["result"]:
+            found[item["metric"].pop(PART)][_labels(item["metric"])] = float(item["value"][1])
+        return found
 
     def grid(self, query: str, start_ms: int, step_ms: int, buckets: int, deadline: float | None = None) -> dict[Labels, dict[int, float]]:
         """For each series the values at the ends of equal buckets, by the bucket's number from 0."""
@@ -126,19 +141,23 @@ def _proportion(check: dict[str, Any], window: Window, prometheus: Prometheus) -
     if check.get("samples"):
         selector = window.expand(check["samples"])
         covered = coverage(prometheus, selector, window)
-        total = _sum(prometheus, f"count_over_time({selector}[{_inside(window)}])", window)
-        high = _sum(prometheus, f"sum_over_time({selector}[{_inside(window)}])", window)
-        if not 0 <= high <= total:
+        inside = f"{selector}[{_inside(window)}]"
+        parts = {
+            "total": f"sum(count_over_time({inside}))",
+            "high": f"sum(sum_over_time({inside}))",
+            "lowest": f"min(min_over_time({inside}))",
+            "highest": f"max(max_over_time({inside}))",
+        }
+        found = prometheus.parts(parts, window.at, window.deadline)
+        total, high, lowest, highest = (finite(found[name].get((), 0.0), query) for name, query in parts.items())
+        if lowest < 0 or highest > 1:
             raise UnusableError(f"{selector} has samples other than 0 and 1")
         bad = total - high if check.get("of") == "good" else high
     else:
-        # Asked before the total: a scrape that lands in between then adds to the total alone, never to the bad alone.
-        part = increases(prometheus, window.expand(check.get("bad") or check["good"]), window).total
         selector = window.expand(check["total"])
-        counted = increases(prometheus, selector, window)
+        counted_bad, counted = increases(prometheus, window, window.expand(check["bad"]), selector)
         covered = coverage(prometheus, selector, window, counted)
-        total = counted.total
-        bad = part if check.get("bad") else max(0.0, total - part)
+        bad, total = counted_bad.total, counted.total
     if total <= 0:
         raise NothingThereError("no events in the window so far", covered)
     value = 1 - bad / total if check.get("of") == "good" else bad / total
@@ -147,7 +166,7 @@ def _proportion(check: dict[str, Any], window: Window, prometheus: Prometheus) -
 
 def _quantile(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
     selector = window.expand(check["buckets"])
-    counted = increases(prometheus, selector, window)
+    (counted,) = increases(prometheus, window, selector)
     covered = coverage(prometheus, selector, window, counted)
     bounds = _cumulative(counted, selector)
     total = bounds[-1][1] if bounds else 0.0
@@ -159,6 +178,47 @@ def _quantile(check: dict[str, Any], window: Window, prometheus: Prometheus) -> 
         part for part in (detail, f"the quantile lies beyond the last bucket, so it is at least {value:g} s" if beyond else "") if part
     )
     return Sample(status=OK, detail=detail, value=value, bad=max(0.0, total - within), total=total, coverage_ratio=covered)
+
+
+def _baseline(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
+    """The same selectors for both slots: in stable's, ``$slot`` is stable."""
+    slots = (window, replace(window, slot=window.stable))
+    by_buckets = bool(check.get("buckets"))
+    keys = ("buckets",) if by_buckets else ("total", "bad")
+    selectors = [slot.expand(check[key]) for key in keys for slot in slots]
+    counted = increases(prometheus, window, *selectors)
+    # The first two hold all events of a slot.
+    covered = min(coverage(prometheus, selector, window, its) for selector, its in zip(selectors[:2], counted[:2]))
+    if by_buckets:
+        candidate, stable = (_cumulative(its, selector) for its, selector in zip(counted, selectors))
+        pairs = _slower(candidate, stable, float(check.get("ignore_below") or 0.0))
+    else:
+        total, base_total, bad, base_bad = (its.total for its in counted)
+        pairs = (_pair("", bad, total, base_bad, base_total),)
+    events = pairs[0]["total"] if pairs else 0.0
+    if events <= 0:
+        raise NothingThereError("no events in the window so far", covered)
+    return Sample(status=OK, total=events, pairs=pairs, coverage_ratio=covered)
+
+
+def _slower(candidate: Bounds, stable: Bounds, ignore_below: float) -> tuple[dict[str, Any], ...]:
+    """For each finite bound a pair of what was slower; a slot without series has nothing."""
+    if candidate and stable and [bound for bound, _count in candidate] != [bound for bound, _count in stable]:
+        raise UnusableError("the buckets of the two slots differ, so they cannot be compared: give both the same bounds")
+    bounds = [bound for bound, _count in candidate or stable]
+    chosen = [bound for bound in bounds if ignore_below <= bound < math.inf]
+    if bounds and not chosen:
+        raise UnusableError(f"there is no finite bucket with a bound of at least {ignore_below:g} s: lower ignore_below")
+    within, base_within = dict(candidate), dict(stable)
+    total, base_total = within.get(math.inf, 0.0), base_within.get(math.inf, 0.0)
+    return tuple(
+        _pair(f"{bound:g}", total - within.get(bound, 0.0), total, base_total - base_within.get(bound, 0.0), base_total) for bound in chosen
+    )
+
+
+def _pair(at: str, bad: float, total: float, base_bad: float, base_total: float) -> dict[str, Any]:
+    # A recount after a reset may see a scrape more of one series than of another, so a difference may fall below nought.
+    return {"at": at, "bad": max(0.0, bad), "total": total, "base_bad": max(0.0, base_bad), "base_total": base_total}
 
 
 def _threshold(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
@@ -194,25 +254,39 @@ def _events(check: dict[str, Any], window: Window, prometheus: Prometheus) -> fl
 KINDS: dict[str, Callable[[dict[str, Any], Window, Prometheus], Sample]] = {
     "proportion": _proportion,
     "quantile": _quantile,
+    "baseline": _baseline,
     "threshold": _threshold,
 }
 
 
-def increases(prometheus: Prometheus, selector: str, window: Window) -> Counted:
-    """How much each counter grew in the window, exact to the stored sample (module's text)."""
-    inside, deadline = _inside(window), window.deadline
-    last = prometheus.instant(f"last_over_time({selector}[{inside}])", window.at, deadline)
-    base = prometheus.instant(f"last_over_time({selector}[{LOOKBACK_SECONDS}s])", window.started_at, deadline)
-    lowest = prometheus.instant(f"min_over_time({selector}[{inside}])", window.at, deadline)
-    falls = prometheus.instant(f"resets({selector}[{inside}])", window.at, deadline)
+def increases(prometheus: Prometheus, window: Window, *selectors: str) -> list[Counted]:
+    """How much each counter of each selector grew in the window, exact to the stored sample (module's text)."""
+    inside = _inside(window)
+    asked = {}
+    for number, selector in enumerate(selectors):
+        asked[f"last {number}"] = f"last_over_time({selector}[{inside}])"
+        asked[f"base {number}"] = f"last_over_time({selector}[{LOOKBACK_SECONDS}s] @ {window.started_at:.3f})"
+        asked[f"lowest {number}"] = f"min_over_time({selector}[{inside}])"
+        asked[f"falls {number}"] = f"resets({selector}[{inside}]) > 0"
+    found = prometheus.parts(asked, window.at, window.deadline)
+    return [
+        _grown(prometheus, window, selector, {what: found[f"{what} {number}"] for what in ("last", "base", "lowest", "falls")})
+        for number, selector in enumerate(selectors)
+    ]
+
+
+def _grown(prometheus: Prometheus, window: Window, selector: str, seen: dict[str, dict[Labels, float]]) -> Counted:
+    last, base, lowest = seen["last"], seen["base"], seen["lowest"]
     born = last.keys() - base.keys()
     from_zero = _seen_to_be_absent(prometheus, selector, window, born) if born else set()
     starts = {key: base.get(key, 0.0 if key in from_zero else None) for key in last}
-    fell = {key: starts[key] for key in last if falls.get(key)}
+    fell = {key: starts[key] for key in last if key in seen["falls"]}
     grown = {key: _step(starts[key], lowest.get(key, value), value) for key, value in last.items() if key not in fell}
     if fell:
         start_ms = round(window.started_at * 1000)
-        grown.update(_Recount(prometheus, selector, deadline).over(start_ms, start_ms + window.milliseconds, fell))
+        grown.update(_Recount(prometheus, selector, window.deadline).over(start_ms, start_ms + window.milliseconds, fell))
+    if not math.isfinite(sum(grown.values())):
+        grown = {key: finite(value, f"the counter {selector}") for key, value in grown.items()}
     return Counted(grown, frozenset(base.keys() - last.keys()))
 
 
@@ -225,15 +299,24 @@ def _step(before: float | None, lowest: float, last: float) -> float:
 
 def _seen_to_be_absent(prometheus: Prometheus, selector: str, window: Window, born: set[Labels]) -> set[Labels]:
     """The series whose target was scraped while they did not exist yet."""
-    deadline, inside = window.deadline, _inside(window)
     jobs = _alternatives(dict(key).get("job") for key in born)
     if not jobs:
         return set()
-    up = f'up{{job=~"{jobs}"}}'
-    before = prometheus.instant(f"sum by (job, instance) (sum_over_time({up}[{LOOKBACK_SECONDS}s]))", window.started_at, deadline)
-    during = prometheus.instant(f"sum by (job, instance) (sum_over_time({up}[{inside}]))", window.at, deadline)
-    present = prometheus.instant(f"count_over_time({selector}[{inside}])", window.at, deadline)
-    return {key for key in born if before.get(_target(key), 0) > 0 or during.get(_target(key), 0) > present.get(key, 0)}
+    scraped = _scrapes(prometheus, f'up{{job=~"{jobs}"}}', window)
+    before = {key for key in born if scraped["before"].get(_target(key), 0) > 0}
+    if before == born:
+        return before
+    present = prometheus.instant(f"count_over_time({selector}[{_inside(window)}])", window.at, window.deadline)
+    return before | {key for key in born if scraped["during"].get(_target(key), 0) > present.get(key, 0)}
+
+
+def _scrapes(prometheus: Prometheus, up: str, window: Window) -> dict[str, dict[Labels, float]]:
+    """How many scrapes of each target succeeded before and during the window."""
+    parts = {
+        "before": f"sum by (job, instance) (sum_over_time({up}[{LOOKBACK_SECONDS}s] @ {window.started_at:.3f}))",
+        "during": f"sum by (job, instance) (sum_over_time({up}[{_inside(window)}]))",
+    }
+    return window.once(f"scrapes of {up}", lambda: prometheus.parts(parts, window.at, window.deadline))
 
 
 @dataclass
@@ -317,6 +400,10 @@ def coverage_of_the_store(prometheus: Prometheus, window: Window) -> float:
 
 def _shares(prometheus: Prometheus, query: str, window: Window) -> dict[Labels, float]:
     """For each series of the query the share of the window in which it is above 0. The query has ``%s`` as its range."""
+    return window.once(f"shares of {query}", lambda: _measured_shares(prometheus, query, window))
+
+
+def _measured_shares(prometheus: Prometheus, query: str, window: Window) -> dict[Labels, float]:
     step = max(FINEST_BUCKET_MS, math.ceil(window.milliseconds / COVERAGE_BUCKETS))
     buckets = window.milliseconds // step
     if not buckets:
@@ -343,7 +430,7 @@ def covered_share(filled: list[int], buckets: int, longest_gap: float) -> float:
     return max(0.0, min(1.0, covered / buckets))
 
 
-def quantile_of(bounds: list[tuple[float, float]], quantile: float) -> tuple[float, bool]:
+def quantile_of(bounds: Bounds, quantile: float) -> tuple[float, bool]:
     """The quantile by linear interpolation in its bucket, as ``histogram_quantile`` does it, and whether it lies beyond the finite ones."""
     rank = quantile * bounds[-1][1]
     lower, below = 0.0, 0.0
@@ -356,7 +443,7 @@ def quantile_of(bounds: list[tuple[float, float]], quantile: float) -> tuple[flo
     return lower, True
 
 
-def _within(bounds: list[tuple[float, float]], limit: float) -> tuple[float, str]:
+def _within(bounds: Bounds, limit: float) -> tuple[float, str]:
     """How many events took at most `limit`, and how exact that is."""
     lower, below = 0.0, 0.0
     for bound, count in bounds:
@@ -371,8 +458,8 @@ def _within(bounds: list[tuple[float, float]], limit: float) -> tuple[float, str
     return below, ""
 
 
-def _cumulative(counted: Counted, selector: str) -> list[tuple[float, float]]:
-    """(upper bound, events up to it) over all series together."""
+def _cumulative(counted: Counted, selector: str) -> Bounds:
+    """All series together."""
     sums: dict[float, float] = {}
     layouts: dict[Labels, set[float]] = {}
     for key, value in counted.by_series.items():
@@ -388,17 +475,14 @@ def _cumulative(counted: Counted, selector: str) -> list[tuple[float, float]]:
     return sorted(sums.items())
 
 
-def _sum(prometheus: Prometheus, query: str, window: Window) -> float:
-    return sum(finite(value, query) for value in prometheus.instant(query, window.at, window.deadline).values())
-
-
 def _inside(window: Window) -> str:
     """The window without its first millisecond, for a sample at the very start is the baseline. (Prometheus 2 includes it, 3 does not.)"""
     return f"{max(1, window.milliseconds - 1)}ms"
 
 
 def _labels(metric: dict[str, str]) -> Labels:
-    return tuple(sorted((key, value) for key, value in metric.items() if key != "__name__"))
+    metric.pop("__name__", None)
+    return tuple(sorted(metric.items()))
 
 
 def _target(key: Labels) -> Labels:

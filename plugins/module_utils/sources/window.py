@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from string import Template
 from typing import Any
 
@@ -23,15 +26,38 @@ class NothingThereError(Exception):
         self.coverage_ratio = coverage_ratio
 
 
+class Once:
+    """Asks once for what several checks of a look need, such as the scrapes of their targets. All get the one answer, or the one error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[str, Future[Any]] = {}
+
+    def __call__(self, what: str, ask: Callable[[], Any]) -> Any:
+        with self._lock:
+            is_first = what not in self._answers
+            answer = self._answers.setdefault(what, Future())
+        if is_first:
+            try:
+                answer.set_result(ask())
+            except BaseException as problem:  # whatever it is, nobody may wait for ever
+                answer.set_exception(problem)
+        return answer.result()
+
+
 @dataclass(frozen=True)
 class Window:
-    """From when to when, in epoch seconds, for which slot, and until when (monotonic) the answers must be there."""
+    """From when to when, in epoch seconds, for which slot, and until when (monotonic) the answers must be there.
+
+    ``once`` is shared by the checks that ask about this window, and by no other window.
+    """
 
     started_at: float
     at: float
     slot: str
     stable: str
     deadline: float | None = None
+    once: Once = field(default_factory=Once, init=False, repr=False, compare=False)
 
     @property
     def milliseconds(self) -> int:

@@ -9,6 +9,7 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,26 @@ ONES = {
     )
 }
 PROBES: Samples = [(START + second + 0.3, float(second % 700 != 0)) for second in WHOLE if second not in OUTAGE]
+BOUNDS = ("0.1", "0.5", "+Inf")
+SLOW: dict[str, Samples] = {
+    f'latency_seconds_bucket{{job="caddy",instance="a:1",slot="{slot}",le="{bound}"}}': [
+        (START + second + 0.25, float(per_second * (second + BEFORE))) for second in WHOLE
+    ]
+    for slot, rates in {"green": (6, 9, 10), "blue": (80, 99, 100)}.items()
+    for bound, per_second in zip(BOUNDS, rates, strict=True)
+}
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
     lines = []
-    families = {"requests_total": HISTORY, "up": ONES, "probe_success": {'probe_success{slot="green"}': PROBES}}
+    families = {
+        "requests_total": HISTORY,
+        "up": ONES,
+        "probe_success": {'probe_success{slot="green"}': PROBES},
+        "latency_seconds_bucket": SLOW,
+    }
     for family, series in families.items():
         lines.append(f"# TYPE {family.removesuffix('_total')} {'counter' if family.endswith('_total') else 'gauge'}")
         lines += [f"{name} {value:g} {at:.3f}" for name, samples in series.items() for at, value in samples]
@@ -121,7 +135,7 @@ SPANS = {
 
 @pytest.mark.parametrize("span", SPANS.values(), ids=SPANS.keys())
 def test_increases_are_exact(prometheus: Prometheus, span: Window) -> None:
-    counted = increases(prometheus, "requests_total", span).by_series
+    counted = increases(prometheus, span, "requests_total")[0].by_series
     expected = {name: grown(samples, span, name in BORN_AT_ZERO) for name, samples in HISTORY.items()}
     found = {
         f'requests_total{{edge="{k["edge"]}",job="caddy",instance="{k["instance"]}",code="{k["code"]}"}}': v
@@ -134,7 +148,7 @@ def test_increases_are_exact(prometheus: Prometheus, span: Window) -> None:
 def test_the_whole_window_costs_little(prometheus: Prometheus) -> None:
     """28 hours of one-second samples with resets: a look must not take longer than it may."""
     began = time.monotonic()
-    increases(prometheus, "requests_total", window())
+    increases(prometheus, window(), "requests_total")
     assert time.monotonic() - began < 5
 
 
@@ -156,7 +170,7 @@ def test_an_outage_of_a_third_shows(prometheus: Prometheus) -> None:
 def test_coverage_of_counters_is_that_of_their_scrapes(prometheus: Prometheus) -> None:
     """The series for 500s is born at 40,000 s: until then there was none, and that was seen."""
     selector, span = 'requests_total{edge="a",code="500"}', window()
-    assert coverage(prometheus, selector, span, increases(prometheus, selector, span)) == 1.0
+    assert coverage(prometheus, selector, span, increases(prometheus, span, selector)[0]) == 1.0
     assert coverage(prometheus, selector, span) == pytest.approx(1 - 40_000 / LONG, abs=0.01)
 
 
@@ -166,6 +180,23 @@ def test_a_share_of_bad_requests(prometheus: Prometheus) -> None:
     expected = {name: grown(samples, window(), name in BORN_AT_ZERO) for name, samples in HISTORY.items()}
     assert sample.bad == sum(value for name, value in expected.items() if '"500"' in name)
     assert sample.total == sum(expected.values())
+
+
+def test_both_slots_over_the_same_minutes(prometheus: Prometheus) -> None:
+    span = window(0, 600)
+    slower = measure({"kind": "baseline", "buckets": 'latency_seconds_bucket{slot="$slot"}', "ignore_below": 0.1}, span, prometheus)
+    assert slower.pairs == (
+        {"at": "0.1", "bad": 2400, "total": 6000, "base_bad": 12000, "base_total": 60000},
+        {"at": "0.5", "bad": 600, "total": 6000, "base_bad": 600, "base_total": 60000},
+    )
+    assert (slower.total, slower.coverage_ratio) == (6000, 1.0)
+    counters = {"bad": 'latency_seconds_bucket{slot="$slot",le="0.1"}', "total": 'latency_seconds_bucket{slot="$slot",le="+Inf"}'}
+    counted = measure({"kind": "baseline", **counters}, span, prometheus)
+    assert counted.pairs == ({"at": "", "bad": 3600, "total": 6000, "base_bad": 48000, "base_total": 60000},)
+    alone = measure({"kind": "baseline", "buckets": 'latency_seconds_bucket{slot="$slot"}'}, replace(span, stable="red"), prometheus)
+    assert {pair["base_total"] for pair in alone.pairs} == {0}
+    with pytest.raises(NothingThereError):
+        measure({"kind": "baseline", **counters}, replace(span, slot="red"), prometheus)
 
 
 def test_no_series_is_no_data(prometheus: Prometheus) -> None:
