@@ -10,7 +10,7 @@ infinity, which JSON lacks, never appear in it: a source turns NaN into ``no_dat
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 OK = "ok"
@@ -31,10 +31,12 @@ class Sample:
         and what a proportion or a quantile reports.
     infinite: ``+`` or ``-`` where the value was an infinity (``value`` is None then).
     bad, total: events in the window so far (proportion: bad of total; quantile: slower than the limit of all).
+    pairs: a baseline's counts in the window so far, the candidate's beside stable's: one ``{"at", "bad", "total", "base_bad",
+        "base_total"}`` for each bound of a histogram (``at`` is its text, in seconds), or one with an empty ``at``.
     events: how many events stand behind ``value`` (an api check's ``events``: trades, say).
     coverage_ratio: share of the window so far for which the source holds data, 0 to 1.
     firing: alerts that fire or fired in the window, each ``{"name", "labels", "silenced"}``.
-    problems: what speaks against a command or a proof of quiet, in words; empty means clean.
+    problems: what speaks against a command or a proof of quiet, or does not agree in a reconciliation, in words; empty means clean.
     """
 
     status: str
@@ -43,6 +45,7 @@ class Sample:
     infinite: str = ""
     bad: float | None = None
     total: float | None = None
+    pairs: tuple[dict[str, Any], ...] = field(default=())
     events: float | None = None
     coverage_ratio: float = 1.0
     firing: tuple[dict[str, Any], ...] = field(default=())
@@ -50,9 +53,7 @@ class Sample:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the fields that hold nothing."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value not in (None, "", ())
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items() if value not in (None, "", ())}
 
 
 def from_dict(data: dict[str, Any]) -> Sample:

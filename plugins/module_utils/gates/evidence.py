@@ -7,11 +7,23 @@ Under the hypothesis H0 (each event is bad with probability p0 or less, given al
 ``(p/p0)^k ((1-p)/(1-p0))^(n-k)`` of any p > p0 is a supermartingale over the events, and so is a mixture of several with
 fixed weights that add up to 1. By Ville's inequality the chance that it *ever* reaches 1/alpha is at most alpha. So the
 mixture may be looked at after each event or every hour, and may stop as soon as it is reached (Wald 1945; Robbins 1970).
+
+Two slots are compared by the same ratio. If the split sends each request to the candidate with a probability that does not depend
+on how the request ends, a *bad* request was the candidate's with probability ``r n / (r n + m)`` or less, where n and m requests
+went to candidate and stable and the candidate's bad ratio is at most r times stable's. So the bad requests are a stream of their
+own, in which being the candidate's is what is counted. What troubles both slots at once (a slow exchange, a busy hour) cancels: it
+brings more bad requests, but no larger share of them to the candidate. This is the conditional test of two Poisson rates
+(Przyborowski and Wilenski 1940), taken sequentially (Kulldorff et al. 2011).
+
+Errors come in bursts, and for a moment each event's chance then is far above what it is over the window. :class:`Bursts` therefore
+tells the judge what the evidence is without the worst stretch; see there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 # Alternatives by their odds against p0: small excesses need many events to be seen, a catastrophe needs few. Odds and not
 # probabilities, so that each stays below 1 whatever p0 is. The largest keeps one single bad first event at p0 = 0.1 % from
@@ -40,7 +52,74 @@ def is_proof(bad: float, total: float, p0: float, alpha: float) -> bool:
     return log_e_value(bad, total, p0) >= -math.log(alpha)
 
 
-def _log_sum(logs) -> float:
+def candidates_share(total: float, base_total: float, increase: float) -> float:
+    """The largest probability that a bad event is the candidate's if its bad ratio is at most 1 + `increase` times stable's."""
+    weighed = (1 + increase) * total
+    return weighed / (weighed + base_total) if weighed + base_total > 0 else 1.0
+
+
+def mean_log_e_value(logs: Iterable[float]) -> float:
+    """The mean of e-values, all as logarithms, is an e-value against "none of the hypotheses is broken"."""
+    logs = list(logs)
+    return _log_sum(logs) - math.log(len(logs))
+
+
+class Bursts:
+    """What of the counts came in one short stretch: a reconnect or a fail-over is not what a gate of hours is to stop.
+
+    Counts are put into bins of `burst_seconds`; two neighbours hold any stretch of that length. The worst of such pairs is the one without
+    which the least evidence is left, so that one more bad event, wherever it falls, never leaves less. `memory`, which is plain JSON,
+    keeps only pairs that may be it later, a handful however long the window is. Looks further apart than a bin, and a soak that was
+    interrupted, put all between them into one bin: less is then taken for lasting.
+    """
+
+    def __init__(self, memory: dict[str, Any], burst_seconds: float) -> None:
+        self._memory = {"bin": 0, "start": [0.0, 0.0], "before": [0.0, 0.0], "seen": [0.0, 0.0], "pairs": [], **memory}
+        self._burst_seconds = burst_seconds
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        return dict(self._memory)
+
+    def look(self, at_seconds: float, bad: float, total: float) -> None:
+        """The counts since the window began, at a look."""
+        kept = self._memory
+        now = math.ceil(at_seconds / self._burst_seconds) - 1
+        if now > kept["bin"]:
+            kept["pairs"] = _candidates([*kept["pairs"], self._pair()])
+            kept["before"] = _less(kept["seen"], kept["start"])
+            kept["start"] = kept["seen"]
+            kept["bin"] = now
+        kept["seen"] = [bad, total]
+
+    def without_worst(self, p0: float) -> tuple[float, float]:
+        """(bad, total) of what is left when the worst stretch is taken out."""
+        rests = (_less(self._memory["seen"], pair) for pair in (*self._memory["pairs"], self._pair()))
+        return min(((bad, max(bad, total)) for bad, total in rests), key=lambda rest: log_e_value(*rest, p0))
+
+    def _pair(self) -> list[float]:
+        """The bin that is being filled, and the one before it."""
+        current = _less(self._memory["seen"], self._memory["start"])
+        return [current[0] + self._memory["before"][0], current[1] + self._memory["before"][1]]
+
+
+def _candidates(pairs: list[list[float]]) -> list[list[float]]:
+    """Without the pairs that another one beats whatever else is counted: it has more bad events, and no more good ones."""
+    kept: list[list[float]] = []
+    for bad, total in sorted(pairs, key=lambda pair: (pair[1] - pair[0], -pair[0])):
+        if bad > (kept[-1][0] if kept else 0.0):
+            kept.append([bad, total])
+    return kept
+
+
+def _less(counts: list[float], taken: list[float]) -> list[float]:
+    """Never below zero: a recount of the store may give a little less than an earlier one."""
+    return [max(0.0, counts[0] - taken[0]), max(0.0, counts[1] - taken[1])]
+
+
+def _log_sum(logs: Iterable[float]) -> float:
     logs = list(logs)
     top = max(logs)
+    if math.isinf(top):
+        return top
     return top + math.log(sum(math.exp(value - top) for value in logs))

@@ -9,11 +9,13 @@ Samples tell of the whole window so far, so a look is judged on itself, and what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
+from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import Bursts, is_proof
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import KINDS
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import (
     AGAINST,
@@ -105,7 +107,7 @@ class Judge:
 
     def _judge(self, check: Mapping[str, Any], sample: Sample, now: _Now) -> CheckLook:
         memory = self._memory[check["id"]]
-        reading = _read(check, sample)
+        reading = _lasting(_read(check, sample), memory, now, self._gate["window_seconds"])
         self._remember(memory, reading, now)
         state, reason = self._STATES[reading.says](self, check, reading, sample, now)
         if state == FAIL:
@@ -199,9 +201,9 @@ class _Now:
     over: bool
 
 
-# What is remembered of a check: bad looks in a row, since when its source cannot be asked, for how many seconds looks vouch, and why
-# it failed.
-_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": ""}
+# What is remembered of a check: bad looks in a row, since when its source cannot be asked, for how many seconds looks vouch, why
+# it failed, and how its events were spread.
+_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": "", "bursts": {}}
 
 
 def next_look_at(gate: Mapping[str, Any], look: Look | None) -> float:
@@ -227,6 +229,22 @@ def _read(check: Mapping[str, Any], sample: Sample) -> Reading:
         return Reading(SHORT, reason=sample.detail or "no data")
     reading = KINDS[check["kind"]].read(check, sample)
     return replace(reading, reason=f"{reading.reason}; {sample.detail}" if reading.reason and sample.detail else reading.reason)
+
+
+def _lasting(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds: float) -> Reading:
+    """The reading, but no proof where it rests on one short burst that leaves the limit of the whole window within reach."""
+    counted = reading.counted
+    if not counted:
+        return reading
+    bursts = Bursts(memory["bursts"], counted.burst_seconds)
+    bursts.look(now.at, counted.bad, counted.total)
+    memory["bursts"] = bursts.memory
+    if reading.says != PROVEN or is_proof(*bursts.without_worst(counted.p0), counted.p0, counted.alpha):
+        return reading
+    expected = counted.total * max(1.0, window_seconds / now.at if now.at else math.inf)
+    if counted.bad > counted.p0 * expected:
+        return reading
+    return replace(reading, says=AGAINST, reason="over the limit, so far in one burst")
 
 
 def _because(checks: list[CheckLook]) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Callable
 
@@ -29,10 +29,22 @@ SHORT = "short"  # nothing to judge yet, or not enough of it
 
 
 @dataclass(frozen=True)
+class Counted:
+    """Bad events of all events since the window began, of which p0 may be bad, judged at the error rate alpha."""
+
+    bad: float
+    total: float
+    p0: float
+    alpha: float
+    burst_seconds: float
+
+
+@dataclass(frozen=True)
 class Reading:
     """What one sample says about one check. The texts are for people.
 
     ``answered``: there is too little to judge yet, but the source has answered, so this look vouches for its time all the same.
+    ``counted``: what was counted, where a proof must not rest on one short burst; the judge then looks into that.
     """
 
     says: str
@@ -41,6 +53,7 @@ class Reading:
     reason: str = ""
     number: float | None = None
     answered: bool = False
+    counted: Counted | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ class Look:
         return self.verdict in (PASS, FAIL, BLIND)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "checks": [asdict(check) for check in self.checks], "final": self.final}
+        return {**vars(self), "checks": [dict(vars(check)) for check in self.checks], "final": self.final}
 
 
 @dataclass(frozen=True)
@@ -121,4 +134,4 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         told = {"deciding": list(self.deciding), "safe": self.safe, "breach": self.breach}
-        return {**asdict(self), "checks": [asdict(check) for check in self.checks], **told}
+        return {**vars(self), "checks": [dict(vars(check)) for check in self.checks], **told}

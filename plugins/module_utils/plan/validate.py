@@ -56,7 +56,7 @@ _POLICY: dict[str, Callable[[Any], Any]] = {
     "blind_after": _duration(allow_zero=False),
     "on_fail": one_of(*ON_FAIL),
 }
-_BUILT_IN = {"interval": "15s", "settle": "15s", "hold": "30m", "blind_after": "2m", "on_fail": "rollback"}
+_BUILT_IN = {"interval": "15s", "settle": "15s", "hold": "30m", "blind_after": "5m", "on_fail": "rollback"}
 _SECONDS = ("interval", "settle", "hold", "blind_after")
 
 

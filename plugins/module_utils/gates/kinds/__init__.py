@@ -5,14 +5,25 @@
 
 from __future__ import annotations
 
-from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import alerts, api, command, proportion, quantile, threshold
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import (
+    alerts,
+    api,
+    baseline,
+    command,
+    proportion,
+    quantile,
+    reconcile,
+    threshold,
+)
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Kind
 
 KINDS: dict[str, Kind] = {
     "threshold": threshold.KIND,
     "proportion": proportion.KIND,
     "quantile": quantile.KIND,
+    "baseline": baseline.KIND,
     "alerts": alerts.KIND,
     "api": api.KIND,
+    "reconcile": reconcile.KIND,
     "command": command.KIND,
 }

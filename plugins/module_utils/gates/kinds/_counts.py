@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import is_proof
-from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import Field, number_of, share, text
+from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Counted
+from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import Field, duration, number_of, share, text
 
 DEFAULT_ALPHA = "0.01"
+DEFAULT_BURST_SECONDS = 15
 
 FIELDS = {"min_events": Field(number_of(0), 1), "alpha": Field(share, DEFAULT_ALPHA), "counts": Field(text)}
+BURST = {"burst": Field(duration, DEFAULT_BURST_SECONDS)}
 
 
 def impossible(bad: float | None, total: float | None) -> str:
@@ -26,8 +29,22 @@ def impossible(bad: float | None, total: float | None) -> str:
     return ""
 
 
-def proven(check: Mapping[str, Any], bad: float, total: float, p0: float) -> bool:
-    return is_proof(min(bad, total), total, p0, float(check.get("alpha") or DEFAULT_ALPHA))
+def counted(check: Mapping[str, Any], bad: float, total: float, p0: float) -> Counted:
+    return Counted(min(bad, total), total, p0, alpha_of(check), float(check.get("burst") or DEFAULT_BURST_SECONDS))
+
+
+def proven(seen: Counted) -> bool:
+    return is_proof(seen.bad, seen.total, seen.p0, seen.alpha)
+
+
+def alpha_of(check: Mapping[str, Any]) -> float:
+    return float(check.get("alpha") or DEFAULT_ALPHA)
+
+
+def too_few(check: Mapping[str, Any], total: float, counts: str) -> str:
+    """Why there are not enough events yet, or an empty text."""
+    least = check.get("min_events", 1)
+    return f"{amount(total)} of at least {least:,} {counts}" if total < least else ""
 
 
 def noun(check: Mapping[str, Any], default: str) -> str:

@@ -10,7 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.gates.compare import holds, ratio
-from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._counts import FIELDS, amount, impossible, noun, proven
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._counts import (
+    BURST,
+    FIELDS,
+    amount,
+    counted,
+    impossible,
+    noun,
+    proven,
+    too_few,
+)
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import AGAINST, ERROR, MET, PROVEN, SHORT, Kind, Reading
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import Field, one_of, selector
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import RATIO, format_value
@@ -31,10 +40,12 @@ def read(check: Mapping[str, Any], sample: Sample) -> Reading:
     shown = ratio(total - bad if good_wanted else bad, total)
     evidence = f"{amount(bad)} of {amount(total)} {counts}" + (" bad" if good_wanted else "")
     seen = {"value": format_value(float(shown), RATIO), "evidence": evidence, "number": float(shown)}
-    if proven(check, bad, total, p0):
+    seen["counted"] = counted(check, bad, total, p0)
+    if proven(seen["counted"]):
         return Reading(PROVEN, reason="the limit is proven broken", **seen)
-    if total < check.get("min_events", 1):
-        return Reading(SHORT, reason=f"{amount(total)} of at least {check['min_events']:,} {counts}", **seen)
+    short = too_few(check, total, counts)
+    if short:
+        return Reading(SHORT, reason=short, **seen)
     if not holds(shown, check["condition"]["op"], check["condition"]["limit"]):
         return Reading(AGAINST, reason="over the limit, not proven", **seen)
     return Reading(MET, **seen)
@@ -64,6 +75,7 @@ KIND = Kind(
         "bad": Field(selector),
         "total": Field(selector),
         **FIELDS,
+        **BURST,
     },
     read=read,
     unit=lambda _check: RATIO,

@@ -10,7 +10,16 @@ from decimal import Decimal
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.gates.compare import holds, ratio
-from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._counts import FIELDS, amount, impossible, noun, proven
+from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._counts import (
+    BURST,
+    FIELDS,
+    amount,
+    counted,
+    impossible,
+    noun,
+    proven,
+    too_few,
+)
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import AGAINST, ERROR, MET, PROVEN, SHORT, Kind, Reading
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import REQUIRED, Field, quantile, selector
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import RATIO, SECONDS, format_limit, format_value
@@ -32,10 +41,12 @@ def read(check: Mapping[str, Any], sample: Sample) -> Reading:
     shares = f"{format_value(float(slower), RATIO)}, at most {format_limit(allowed, RATIO)} may be"
     evidence = f"{amount(bad)} of {amount(total)} {counts} slower than {limit} ({shares})"
     seen = {"value": value, "evidence": evidence, "number": sample.value}
-    if proven(check, bad, total, float(allowed)):
+    seen["counted"] = counted(check, bad, total, float(allowed))
+    if proven(seen["counted"]):
         return Reading(PROVEN, reason="the limit is proven broken", **seen)
-    if total < check.get("min_events", 1):
-        return Reading(SHORT, reason=f"{amount(total)} of at least {check['min_events']:,} {counts}", **seen)
+    short = too_few(check, total, counts)
+    if short:
+        return Reading(SHORT, reason=short, **seen)
     if not holds(slower, "<=", str(allowed)):
         return Reading(AGAINST, reason="over the limit, not proven", **seen)
     return Reading(MET, **seen)
@@ -43,7 +54,7 @@ def read(check: Mapping[str, Any], sample: Sample) -> Reading:
 
 KIND = Kind(
     sources=("prometheus",),
-    fields={"quantile": Field(quantile, 0.95), "buckets": Field(selector, REQUIRED), **FIELDS},
+    fields={"quantile": Field(quantile, 0.95), "buckets": Field(selector, REQUIRED), **FIELDS, **BURST},
     read=read,
     unit=lambda _check: SECONDS,
     ops=lambda _check: ("<", "<="),

@@ -32,12 +32,19 @@ def check(kind, condition, **keys):
 ERRORS = check("proportion", ("error_rate", "<", "0.001", "ratio"), of="bad", min_events=3000, alpha="0.01", counts="requests")
 UPTIME = check("proportion", ("api_uptime", ">", "0.999", "ratio"), of="good", min_events=60, alpha="0.01", counts="probes")
 LATENCY = check("quantile", ("latency_p95", "<", "0.22", "seconds"), quantile=0.95, min_events=200, alpha="0.01")
+BASELINE = check("baseline", ("degradation", "<", "0.2", "ratio"), buckets="x", min_events=1000, alpha="0.01", counts="requests")
+BOOKS = check("reconcile", ("positions", "==", "0", "count"), min_events=2, counts="trades", fail_after=2)
 SLOWER = check("threshold", ("performance_degradation", "<", "0.2", "ratio"), query="x[$elapsed]", unit="ratio", fail_after=3)
 LOAD = check("threshold", ("load", "<", "5", "count"), query="load", unit="count", fail_after=1)
 ALERTS = check("alerts", ("p0_p1_alerts", "==", "0", "count"), fail_after=1, accept_silenced=["Planned"])
 PNL = check("api", ("paper_pnl_usd", ">", "0", "usd"), unit="usd", events="total_trades", min_events=1, counts="trades")
 SCRIPT = check("command", ("health_monitor", "==", "0", "count"), fail_after=1)
-ALL = [ERRORS, UPTIME, LATENCY, SLOWER, LOAD, ALERTS, PNL, SCRIPT]
+ALL = [ERRORS, UPTIME, LATENCY, SLOWER, LOAD, ALERTS, PNL, SCRIPT, BASELINE, BOOKS]
+
+
+def pair(at, bad, total, base_bad, base_total):
+    return {"at": at, "bad": bad, "total": total, "base_bad": base_bad, "base_total": base_total}
+
 
 GOOD = {
     "error_rate": Sample("ok", bad=1, total=4000),
@@ -48,6 +55,8 @@ GOOD = {
     "p0_p1_alerts": Sample("ok"),
     "paper_pnl_usd": Sample("ok", value=12.5, events=3),
     "health_monitor": Sample("ok"),
+    "degradation": Sample("ok", pairs=(pair("0.1", 20, 2000, 190, 18000), pair("1", 1, 2000, 9, 18000))),
+    "positions": Sample("ok", events=3),
 }
 # Not met, but not proven within one look either.
 AGAINST = {
@@ -60,7 +69,7 @@ AGAINST = {
 BROKEN = {
     "error_rate": Sample("ok", bad=97, total=309),
     "api_uptime": Sample("ok", bad=10, total=80),
-    "latency_p95": Sample("ok", bad=200, total=400, value=1.0),
+    "degradation": Sample("ok", pairs=(pair("0.1", 20, 2000, 190, 18000), pair("1", 200, 2000, 9, 18000))),
     "load": Sample("ok", value=6),
     "p0_p1_alerts": Sample("ok", firing=({"name": "ApiDown", "labels": {}, "silenced": False},)),
     "health_monitor": Sample("ok", problems=("exit code 1",)),
@@ -101,6 +110,12 @@ def test_what_is_broken_fails_at_the_first_look(name):
     assert (judge.verdict.verdict, judge.verdict.deciding) == ("fail", (name,))
 
 
+def test_a_slow_candidate_fails_as_soon_as_it_is_no_burst():
+    check = {**LATENCY, "burst": 2}
+    judge, looks = soak([check], lambda at: {"latency_p95": Sample("ok", bad=200 * at, total=400 * at, value=1.0)})
+    assert (judge.verdict.verdict, len(looks)) == ("fail", 3)
+
+
 @pytest.mark.parametrize("name", sorted(GOOD))
 @pytest.mark.parametrize("sample", [no_data("no series"), Sample("no_data", value=0.0, bad=0, total=10**6)])
 def test_no_data_is_never_a_pass_and_fails_when_the_extension_is_over(name, sample):
@@ -127,6 +142,100 @@ def test_errors_now_and_then_use_no_failure_budget_and_are_no_pass(name):
     assert judge.verdict.verdict == ("fail" if name in ("load", "health_monitor") else "pass")
     if judge.verdict.safe:
         assert judge.verdict.at_seconds == WINDOW + 1
+
+
+def requests(*per_second):
+    """The samples of an error_rate whose seconds bring (bad, total) each; the last one repeats."""
+
+    def at(second):
+        counts = [per_second[min(number, len(per_second)) - 1] for number in range(1, second + 1)]
+        return {"error_rate": Sample("ok", bad=sum(bad for bad, _total in counts), total=sum(total for _bad, total in counts))}
+
+    return at
+
+
+class TestBursts:
+    CHECK = check("proportion", ("error_rate", "<", "0.001", "ratio"), of="bad", min_events=3000, alpha="0.01", burst=2)
+
+    def test_one_that_leaves_the_limit_within_reach_is_lived_through(self):
+        judge, looks = soak([self.CHECK], requests((10, 1000), (0, 1000)))
+        assert looks[0].checks[0].state == "breach"
+        assert "in one burst" in looks[0].checks[0].reason
+        assert (judge.verdict.verdict, judge.verdict.at_seconds) == ("pass", WINDOW)
+
+    def test_one_that_uses_up_the_limit_of_the_window_fails_at_once(self):
+        judge, looks = soak([self.CHECK], requests((21, 1000), (0, 1000)))
+        assert (len(looks), judge.verdict.verdict) == (1, "fail")
+
+    def test_what_lasts_fails_before_the_limit_is_used_up(self):
+        judge, looks = soak([self.CHECK], requests((0, 100_000), (150, 100_000)))
+        assert judge.verdict.verdict == "fail"
+        assert 150 * (len(looks) - 1) < 0.001 * 100_000 * WINDOW
+
+    def test_a_second_one_is_none(self):
+        judge, _looks = soak([self.CHECK], requests((15, 1000), *[(0, 1000)] * 3, (15, 1000), (0, 1000)))
+        assert (judge.verdict.verdict, judge.verdict.at_seconds) == ("fail", 5)
+
+    @pytest.mark.parametrize("at", range(1, 8))
+    def test_it_may_lie_across_two_bins(self, at):
+        judge, _looks = soak([self.CHECK], requests(*[(0, 1000)] * at, (6, 1000), (6, 1000), (0, 1000)))
+        assert judge.verdict.verdict == "pass"
+
+    def test_what_is_over_when_the_window_is_fails(self):
+        judge, _looks = soak([self.CHECK], requests(*[(0, 1000)] * 19, (40, 1000)))
+        assert (judge.verdict.verdict, judge.verdict.at_seconds) == ("fail", WINDOW)
+
+    def test_a_continued_soak_remembers(self):
+        stream = requests((15, 1000), *[(0, 1000)] * 3, (15, 1000), (0, 1000))
+        first, _looks = soak([self.CHECK], stream, until=3)
+        second, _looks = soak([self.CHECK], stream, state=json.loads(json.dumps(first.state)), start=4)
+        assert (second.verdict.verdict, second.verdict.at_seconds) == ("fail", 5)
+
+
+class TestBaseline:
+    def judge_of(self, *pairs, **keys):
+        return soak([{**BASELINE, **keys}], always(degradation=Sample("ok", pairs=pairs)))[0].verdict
+
+    def test_trouble_of_both_slots_is_not_the_candidates(self):
+        assert self.judge_of(pair("", 1000, 2000, 9000, 18000)).verdict == "pass"
+
+    def test_the_tolerated_increase_is_no_fail(self):
+        assert self.judge_of(pair("", 118, 2000, 900, 18000)).verdict == "pass"
+
+    def test_a_single_bound_is_enough(self):
+        verdict = self.judge_of(pair("0.1", 100, 2000, 900, 18000), pair("2.5", 40, 2000, 9, 18000))
+        assert verdict.verdict == "fail"
+        assert "slower than 2.5s; stable 9 of 18,000" in explain(verdict)
+        assert "proven worse than stable" in explain(verdict)
+
+    @pytest.mark.parametrize(
+        ("counts", "who"),
+        [((0, 10, 0, 18000), "candidate"), ((0, 2000, 0, 500), "stable"), ((0, 2000, 0, 0), "stable"), ((0, 0, 0, 9999), "candidate")],
+    )
+    def test_without_traffic_on_both_sides_it_holds(self, counts, who):
+        verdict = self.judge_of(pair("", *counts))
+        assert verdict.verdict == "fail"
+        assert verdict.reason.startswith("held")
+        assert f"{who} had" in verdict.reason
+
+    def test_what_stable_never_has_is_proof_without_a_ratio(self):
+        verdict = self.judge_of(pair("", 30, 2000, 0, 18000))
+        assert (verdict.verdict, verdict.checks[0].number) == ("fail", None)
+
+    @pytest.mark.parametrize("pairs", [(), (pair("", 3, 2, 0, 9),), (pair("", 0, 2, 10, 9),)])
+    def test_what_cannot_be_counts_is_an_error(self, pairs):
+        assert self.judge_of(*pairs).verdict == "blind"
+
+
+class TestReconcile:
+    def test_a_disagreement_fails_after_its_looks(self):
+        judge, looks = soak([BOOKS], always(positions=Sample("ok", events=3, problems=("BTC/USDT: 0.1 open, fills say 0.2",))))
+        assert (judge.verdict.verdict, len(looks)) == ("fail", 2)
+        assert "fills say 0.2" in explain(judge.verdict)
+
+    def test_agreement_about_nothing_holds(self):
+        judge, _looks = soak([BOOKS], always(positions=Sample("ok", events=1)))
+        assert "1 of at least 2 trades" in judge.verdict.reason
 
 
 def test_a_check_that_was_not_asked_is_never_a_pass():
@@ -253,10 +362,8 @@ class TestCounts:
 
 class TestObserve:
     def test_it_reports_and_never_decides(self):
-        observed = {**LATENCY, "mode": "observe"}
-        judge, _looks = soak(
-            [ERRORS, observed], lambda at: {**GOOD, "latency_p95": BROKEN["latency_p95"] if at == 3 else GOOD["latency_p95"]}
-        )
+        observed = {**UPTIME, "mode": "observe"}
+        judge, _looks = soak([ERRORS, observed], lambda at: {**GOOD, "api_uptime": (BROKEN if at == 3 else GOOD)["api_uptime"]})
         assert judge.verdict.safe
         assert judge.verdict.checks[1].state == "fail"
         assert "[observed only]" in explain(judge.verdict)

@@ -167,13 +167,21 @@ def test_a_mistake_in_the_plan(check, overrides, path, found, fix):
         ({"error_rate": {"total": None}}, "levibot_checks_overrides.error_rate.total", "total"),
         ({"error_rate": {"bad": 'errors{colour="$color"}'}}, "levibot_checks_overrides.error_rate.bad", "$slot $stable"),
         ({"error_rate": {"bad": "rate(errors[5m])"}}, "levibot_checks_overrides.error_rate.bad", "plain series selector"),
-        ({"performance_degradation": {"query": "rate(x[5m])"}}, "levibot_checks_overrides.performance_degradation.query", "[$elapsed]"),
+        ({"load": {"kind": "threshold", "query": "rate(x[5m])"}}, "levibot_checks_overrides.load.query", "[$elapsed]"),
         (
-            {"performance_degradation": {"query": "increase(x[$elapsed] offset 1d)"}},
-            "levibot_checks_overrides.performance_degradation.query",
+            {"load": {"kind": "threshold", "query": "increase(x[$elapsed] offset 1d)"}},
+            "levibot_checks_overrides.load.query",
             "[$elapsed]",
         ),
-        ({"performance_degradation": {"query": ""}}, "levibot_checks_overrides.performance_degradation.query", "not empty"),
+        ({"load": {"kind": "threshold", "query": ""}}, "levibot_checks_overrides.load.query", "not empty"),
+        ({"performance_degradation": {"bad": "x"}}, "levibot_checks_overrides.performance_degradation.bad", "slow requests"),
+        (
+            {"performance_degradation": {"buckets": None, "ignore_below": None}},
+            "levibot_checks_overrides.performance_degradation.buckets",
+            "histogram",
+        ),
+        ({"performance_degradation": {"ignore_below": "0.1"}}, "levibot_checks_overrides.performance_degradation.ignore_below", "unit"),
+        ({"error_rate": {"burst": "soon"}}, "levibot_checks_overrides.error_rate.burst", "30m"),
         ({"p0_p1_alerts": {"matchers": {"severity": None}}}, "levibot_checks_overrides.p0_p1_alerts.matchers", "every alert counts"),
         ({"p0_p1_alerts": {"matchers": {"severity": "P("}}}, "levibot_checks_overrides.p0_p1_alerts.matchers", "regular expression"),
         ({"paper_pnl_usd": {"path": "paper"}}, "levibot_checks_overrides.paper_pnl_usd.path", "starts with /"),
@@ -406,6 +414,6 @@ def test_thousands_of_levels_are_one_message(check):
     ],
 )
 def test_a_query_at_another_time_is_refused(check, query, good):
-    problems = check(checks={"performance_degradation": {"query": query}})[1]
-    assert [problem.path for problem in problems] == [] if good else ["levibot_checks_overrides.performance_degradation.query"]
+    problems = check(checks={"load": {"kind": "threshold", "query": query}})[1]
+    assert [problem.path for problem in problems] == [] if good else ["levibot_checks_overrides.load.query"]
     assert good or "@ reaches back" in problems[0].fix
