@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from ansible.utils.display import Display
 from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
 from ansible_collections.levibot.transition.plugins.module_utils.gates.judge import Judge
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Look, Verdict
+from ansible_collections.levibot.transition.plugins.module_utils.gates.record import questions
 from ansible_collections.levibot.transition.plugins.module_utils.gates.words import explain
 from ansible_collections.levibot.transition.plugins.module_utils.sources import Sources
 from ansible_collections.levibot.transition.plugins.module_utils.sources.options import SOURCES, SUBJECT
@@ -28,6 +30,9 @@ from ansible_collections.levibot.transition.plugins.plugin_utils.soak import Han
 
 display = Display()
 
+# Who stores or tells when something was, by a clock of its own.
+TIMED = ("prometheus", "alertmanager")
+
 ARGUMENTS: dict[str, Any] = {
     "gate": {"type": "dict", "required": True},
     "sources": SOURCES,
@@ -37,6 +42,7 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "dict"},
     "ledger": {"type": "dict", "options": {"path": {"type": "path", "required": True}, "rollout": {"type": "str", "required": True}}},
     "record_every": {"type": "float", "default": 60.0},
+    "max_clock_skew_seconds": {"type": "float", "default": 2.0},
     "screen": {"type": "str", "choices": ["auto", "live", "plain", "quiet"], "default": "auto"},
 }
 
@@ -131,7 +137,25 @@ class Asker:
         self.state: dict[str, Any] = (args.get("state") or {}).get("sources") or {}
 
     def __call__(self, started_at: float, at: float) -> Samples:
+        """The samples of a look; errors where the store's clock shows that it would tell of other minutes than those of the window."""
+        began = time.monotonic()
+        found, there = self._ask(started_at, at)
+        ahead = 0.0 if there is None else clock_skew(there, at, at + time.monotonic() - began)
+        if abs(ahead) <= self._args["max_clock_skew_seconds"]:
+            return found
+        way = "ahead of" if ahead > 0 else "behind"
+        why = f"Prometheus's clock is {abs(ahead):.1f} s {way} the control node's: bring both into step"
+        timed = {check["id"] for check in self._args["gate"]["checks"] if check["source"] in TIMED}
+        return {check_id: seen.error(why) if check_id in timed else sample for check_id, sample in found.items()}
+
+    def _ask(self, started_at: float, at: float) -> tuple[Samples, float | None]:
+        """The samples, and what Prometheus's clock showed meanwhile."""
         raise NotImplementedError  # whoever asks: the controller or the target, below
+
+
+def clock_skew(there: float, earliest: float, latest: float) -> float:
+    """By how many seconds at least a clock is ahead (below 0: behind) that showed `there` at some moment from `earliest` to `latest`."""
+    return max(there - latest, 0.0) or min(there - earliest, 0.0)
 
 
 class _ControllerAsker(Asker):
@@ -139,11 +163,11 @@ class _ControllerAsker(Asker):
         super().__init__(args)
         self._sources = Sources(args["sources"], environment=environment)
 
-    def __call__(self, started_at: float, at: float) -> Samples:
+    def _ask(self, started_at: float, at: float) -> tuple[Samples, float | None]:
         subject = self._args["subject"]
         window = Window(started_at, at, subject["slot"], subject["stable"])
         found, self.state = self._sources.ask(self._args["gate"]["checks"], window, self.state)
-        return found
+        return found, self._sources.now()
 
 
 class _TargetAsker(Asker):
@@ -151,7 +175,7 @@ class _TargetAsker(Asker):
         super().__init__(args)
         self._execute = execute
 
-    def __call__(self, started_at: float, at: float) -> Samples:
+    def _ask(self, started_at: float, at: float) -> tuple[Samples, float | None]:
         asked = {name: self._args[name] for name in ("sources", "subject")}
         asked |= {"checks": self._args["gate"]["checks"], "started_at": started_at, "at": at, "state": self.state}
         try:
@@ -160,9 +184,9 @@ class _TargetAsker(Asker):
             answer = {"failed": True, "msg": str(problem)}
         if answer.get("failed") or "samples" not in answer:
             why = f"the target could not be asked: {answer.get('msg', 'no answer')}"
-            return {check["id"]: seen.error(why) for check in self._args["gate"]["checks"]}
+            return {check["id"]: seen.error(why) for check in self._args["gate"]["checks"]}, None
         self.state = answer["state"]
-        return {check_id: seen.from_dict(sample) for check_id, sample in answer["samples"].items()}
+        return {check_id: seen.from_dict(sample) for check_id, sample in answer["samples"].items()}, answer.get("prometheus_now")
 
 
 class _Run:
@@ -222,7 +246,14 @@ class _Run:
         self._recorder.add(
             "look",
             at,
-            {**look.to_dict(), "gate": self._gate["id"], "samples": told, "started_at": self._started_at, "state": self._state()},
+            {
+                **look.to_dict(),
+                "gate": self._gate["id"],
+                "samples": told,
+                "asked": questions(self._gate),
+                "started_at": self._started_at,
+                "state": self._state(),
+            },
         )
         self._screen.look(look)
         try:

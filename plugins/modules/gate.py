@@ -55,6 +55,12 @@ options:
         description: The rollout's id.
         type: str
         required: true
+  max_clock_skew_seconds:
+    description:
+      - By how much Prometheus's clock may differ from the control node's. The window is told by the latter, so beyond this Prometheus would
+        tell of other minutes; what it says then is an error, and the gate is blind if that lasts.
+    type: float
+    default: 2.0
   record_every:
     description: Looks are written together, at least every so many seconds and at the verdict.
     type: float

@@ -89,6 +89,11 @@ clock_skew_seconds:
   returned: when O(sources.prometheus) is given and answers
   type: float
   sample: 0.004
+prometheus_now:
+  description: What Prometheus's clock showed, in epoch seconds. Missing where Prometheus could not be asked.
+  returned: when O(sources.prometheus) is given and answers
+  type: float
+  sample: 1763980860.004
 """
 
 import time
@@ -96,10 +101,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.levibot.transition.plugins.module_utils.http import HttpError
 from ansible_collections.levibot.transition.plugins.module_utils.sources import Sources
 from ansible_collections.levibot.transition.plugins.module_utils.sources.options import SOURCES, SUBJECT
-from ansible_collections.levibot.transition.plugins.module_utils.sources.window import UnusableError, Window
+from ansible_collections.levibot.transition.plugins.module_utils.sources.window import Window
 
 PROBED_SECONDS = 60.0
 
@@ -122,15 +126,15 @@ def main() -> None:
     sources = Sources(params["sources"])
     found, state = sources.ask(params["checks"], Window(started_at, at, **params["subject"]), params["state"])
     samples = {check_id: sample.to_dict() for check_id, sample in found.items()}
-    module.exit_json(changed=False, samples=samples, state=state, started_at=started_at, at=at, **skew(sources))
+    module.exit_json(changed=False, samples=samples, state=state, started_at=started_at, at=at, **clock(sources))
 
 
-def skew(sources: Sources) -> dict[str, Any]:
-    try:
-        seconds = sources.clock_skew()
-    except (HttpError, UnusableError):
+def clock(sources: Sources) -> dict[str, Any]:
+    before = time.time()
+    there = sources.now()
+    if there is None:
         return {}
-    return {} if seconds is None else {"clock_skew_seconds": round(seconds, 3)}
+    return {"clock_skew_seconds": round(there - (before + time.time()) / 2, 3), "prometheus_now": there}
 
 
 if __name__ == "__main__":

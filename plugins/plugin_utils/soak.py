@@ -25,7 +25,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Timing:
-    """The monotonic clock keeps the schedule; wall time only says which minutes of the store a look asks for."""
+    """Wall time says once when the window began; from then on the monotonic clock keeps it, whatever is done to the wall's clock."""
 
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -83,7 +83,8 @@ class Soak:
         return self._time.wall()
 
     def _look(self) -> Look:
-        at, elapsed = self.now, max(0.0, self.elapsed)
+        elapsed = max(0.0, self.elapsed)
+        at = self.started_at + elapsed
         samples = self._hands.ask(self.started_at, at)
         self._hands.guard()
         look = self._judge.look(elapsed, samples)

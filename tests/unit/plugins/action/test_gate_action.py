@@ -10,6 +10,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.levibot.transition.plugins.action import gate as action
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import CheckLook, Verdict
+from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
 from ansible_collections.levibot.transition.plugins.plugin_utils import screen
 from ansible_collections.levibot.transition.plugins.plugin_utils.recorder import Recorder, RecordError
 
@@ -69,3 +70,42 @@ def test_what_cannot_be_recorded_is_no_breach() -> None:
         run.soak(lambda: None)
     assert failed.value.result["breach"] is False
     assert failed.value.result["verdict"] == "fail"
+
+
+def test_a_look_from_the_target_is_one_call_of_a_module() -> None:
+    calls = []
+
+    def execute(asked: dict) -> dict:
+        calls.append(asked)
+        return {"samples": {"a": {"status": "ok", "value": 1.0}, "b": {"status": "no_data"}}, "state": {"a": len(calls)}}
+
+    checks = [{"id": "a"}, {"id": "b"}]
+    args = {
+        "sources": {"timeout_seconds": 1},
+        "subject": {"slot": "green", "stable": "blue"},
+        "gate": {"checks": checks},
+        "max_clock_skew_seconds": 2.0,
+    }
+    ask = action._TargetAsker(args, execute)
+    for look in (1, 2):
+        assert {name: sample.status for name, sample in ask(100.0, 100.0 + look).items()} == {"a": "ok", "b": "no_data"}
+        assert len(calls) == look
+    assert [call["checks"] for call in calls] == [checks, checks]
+    assert [(call["started_at"], call["at"], call["state"]) for call in calls] == [(100.0, 101.0, {}), (100.0, 102.0, {"a": 1})]
+
+
+@pytest.mark.parametrize(("there", "skew"), [(99, -1), (100, 0), (101.5, 0), (103, 0), (105, 2)])
+def test_a_clock_is_off_only_by_what_the_time_of_asking_cannot_explain(there: float, skew: float) -> None:
+    assert action.clock_skew(there, earliest=100, latest=103) == skew
+
+
+@pytest.mark.parametrize(("there", "status"), [(None, "ok"), (1001.9, "ok"), (1060, "error"), (940, "error")])
+def test_where_the_clocks_differ_the_store_is_not_believed(there: float | None, status: str) -> None:
+    class Asker(action.Asker):
+        def _ask(self, _started_at: float, _at: float) -> tuple[action.Samples, float | None]:
+            return {name: Sample(status="ok") for name in ("error_rate", "alerts", "paper_pnl")}, there
+
+    sources = {"error_rate": "prometheus", "alerts": "alertmanager", "paper_pnl": "api"}
+    gate = {"checks": [{"id": name, "source": source} for name, source in sources.items()]}
+    found = Asker({"gate": gate, "max_clock_skew_seconds": 2.0})(900.0, 1000.0)
+    assert {name: sample.status for name, sample in found.items()} == {"error_rate": status, "alerts": status, "paper_pnl": "ok"}

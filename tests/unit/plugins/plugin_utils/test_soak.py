@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +129,14 @@ def test_a_resumed_soak_looks_at_once_and_keeps_its_time() -> None:
     assert run.time.passed == pytest.approx(100, abs=1)
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_wall_clock_that_is_set_in_mid_window_moves_no_look(step: float) -> None:
+    run = Run(gate(), good)
+    run.soak._time = replace(run.soak._time, wall=lambda: EPOCH + run.time.passed + step)
+    assert run.soak.run().safe
+    assert run.asked[-1] == pytest.approx((EPOCH + 15, EPOCH + 15 + 1800), abs=0.1)
+
+
 def test_a_window_that_is_over_needs_one_look() -> None:
     run = Run(gate(), good, started_at=EPOCH - 1800)
     assert run.soak.run().safe
@@ -163,3 +173,39 @@ def test_records_are_batched_and_kept_until_written() -> None:
     recorder.add("verdict", 131, {})
     recorder.flush()
     assert written == [7, 6, 2]
+
+
+def test_many_looks_are_written_before_they_are_due() -> None:
+    written: list[int] = []
+    recorder = Recorder(lambda entries: written.append(len(entries)), 3600, clock=lambda: 0.0)
+    for look in range(250):
+        recorder.add("look", look, {})
+        recorder.flush_if_due()
+    assert written == [100, 100]
+
+
+def test_a_ledger_that_is_gone_for_long_costs_no_memory_and_is_told_what_it_missed() -> None:
+    tried, written, works = [0], [], [False]
+
+    def write(entries: list[dict[str, Any]]) -> None:
+        tried[0] += 1
+        if not works[0]:
+            raise RecordError("gone")
+        written.extend(entries)
+
+    recorder = Recorder(write, 3600, clock=lambda: 0.0)
+    for look in range(1500):
+        recorder.add("look", look, {"index": look})
+        with suppress(RecordError):
+            recorder.flush_if_due()
+    assert tried[0] == 15
+    works[0] = True
+    recorder.add("verdict", 1500, {})
+    recorder.flush()
+    assert len(written) == 1 + 1000
+    assert (written[0]["kind"], written[0]["at"], written[0]["data"]["lost"]) == ("note", "500.000", 501)
+    assert (written[1]["data"]["index"], written[-1]["kind"]) == (501, "verdict")
+    recorder.add("look", 1501, {})
+    recorder.flush()
+    assert written[-1]["at"] == "1501.000"
+    assert [entry["kind"] for entry in written].count("note") == 1
