@@ -5,7 +5,7 @@ PYTHON_VENV := .venv/bin/python
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Run the plan on the sandbox; FAULT=errors@50 breaks the candidate at 50 % (errors, latency, crash, hang, alert, starved)
@@ -55,6 +55,8 @@ status: ## Show the sandbox's daemons
 # One rule for each benchmarks/<name>.py; it writes build/bench/<name>.json.
 # Not phony: make looks for pattern rules only for what it thinks are files.
 bench-edge: ## Compare the split with plain Caddy, HAProxy and no proxy
+bench-gate: ## Measure what a look costs, against uri and a bare loop
+bench-decisions: ## Compare the verdicts with those of the field's rules, on simulated rollouts
 bench-%:
 	@sandbox/bootstrap.sh sandbox bench
 	@$(PYTHON_VENV) benchmarks/$*.py

@@ -19,7 +19,18 @@ COLOURS = ("blue", "green")
 # Variables that name a slot, in whatever role: levibot_candidate, rollout_stable, environment_slot ...
 _COLOUR_NAMES = re.compile(r"\w+_(candidate|stable|slot)")
 HIGHEST_PORT = 65535
-PREFIXES = ("levibot_", "edge_", "rollout_", "environment_", "gate_", "preflight_", "decommission_", "report_")
+PREFIXES = (
+    "levibot_",
+    "edge_",
+    "rollout_",
+    "environment_",
+    "gate_",
+    "preflight_",
+    "decommission_",
+    "report_",
+    "validate_plan_",
+    "replay_",
+)
 
 
 def read_site(site: Mapping[str, Any], report: Report) -> None:
