@@ -9,7 +9,6 @@ Samples tell of the whole window so far, so a look is judged on itself, and what
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -241,7 +240,7 @@ def _lasting(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds
     memory["bursts"] = bursts.memory
     if reading.says != PROVEN or is_proof(*bursts.without_worst(counted.p0), counted.p0, counted.alpha):
         return reading
-    expected = counted.total * max(1.0, window_seconds / now.at if now.at else math.inf)
+    expected = counted.total * max(1.0, window_seconds / (now.at or window_seconds))
     if counted.bad > counted.p0 * expected:
         return reading
     return replace(reading, says=AGAINST, reason="over the limit, so far in one burst")

@@ -110,6 +110,16 @@ def _observe_from(value: Any) -> str:
     return value
 
 
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds < float("inf"):
+        raise MistakeError("write a number of seconds greater than zero, such as 2")
+    return seconds
+
+
 _PLAIN = {
     "levibot_home": _matching(r"/[^\s]*[^\s/]", "write an absolute path, such as /var/lib/levibot"),
     "levibot_ledger_path": _matching(r"/[^\s]*[^\s/]", "write an absolute path, such as /var/lib/levibot/ledger.db"),
@@ -124,6 +134,7 @@ _PLAIN = {
     "levibot_prometheus_url": _url,
     "levibot_alertmanager_url": _url,
     "levibot_observe_from": _observe_from,
+    "levibot_max_clock_skew_seconds": _seconds,
 }
 _REQUIRED = ("levibot_version", "levibot_compose_file")
 

@@ -410,19 +410,21 @@ def _measured_shares(prometheus: Prometheus, query: str, window: Window) -> dict
         return {(): 1.0}
     found = prometheus.grid(query % f"{step}ms", round(window.started_at * 1000), step, buckets, window.deadline)
     longest = LONGEST_SCRAPE_INTERVAL_MS / step
-    return {key: covered_share(sorted(at for at, value in values.items() if value > 0), buckets, longest) for key, values in found.items()}
+    return {key: covered_share({at: value > 0 for at, value in values.items()}, buckets, longest) for key, values in found.items()}
 
 
-def covered_share(filled: list[int], buckets: int, longest_gap: float) -> float:
+def covered_share(scraped: dict[int, bool], buckets: int, longest_gap: float) -> float:
     """The share of the buckets that hold data, where a scrape interval may be longer than a bucket.
 
-    The usual distance between filled buckets (at most `longest_gap`) tells the scrape interval. A longer distance is an outage, of which
-    one interval still counts as covered by the sample before it.
+    scraped: in which buckets a scrape was tried, and whether one succeeded.
+    The usual distance between tries (at most `longest_gap`) tells the scrape interval. A longer distance between successes is an outage,
+    of which one interval still counts as covered by the sample before it.
     """
+    tried, filled = sorted(scraped), sorted(bucket for bucket, succeeded in scraped.items() if succeeded)
     if not filled:
         return 0.0
     distances = [after - before for before, after in zip([-1, *filled], [*filled, buckets])]
-    inner = sorted(distances[1:-1])
+    inner = sorted(after - before for before, after in zip(tried, tried[1:]))
     usual = min(inner[len(inner) // 2] if inner else longest_gap, longest_gap)
     tolerated = max(usual * TOLERATED_GAPS, 1.0)
     # The distance from before the first bucket and to behind the last is one more than the gap there.

@@ -219,7 +219,6 @@ def test_a_target_that_disappears_is_stale(store: Store) -> None:
     assert all(samples[name].coverage_ratio < 0.9 for name in ("errors", "probes"))
 
 
-@pytest.mark.xfail(strict=True, reason="the failed scrapes are not asked for the scrape interval, so a single good one covers two minutes")
 def test_a_target_that_was_scraped_once_covers_little(store: Store) -> None:
     store.show(*counts(1000))
     window = store.begin()

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,29 +50,38 @@ class TestWindow:
         assert Window(5, 5, "green", "blue").milliseconds == 1
 
 
+def scraped(buckets: Iterable[int]) -> dict[int, bool]:
+    return dict.fromkeys(buckets, True)
+
+
 class TestCoverage:
     def test_all(self) -> None:
-        assert prometheus.covered_share(list(range(240)), 240, 16) == 1.0
+        assert prometheus.covered_share(scraped(range(240)), 240, 16) == 1.0
 
     def test_slow_scrapes_are_no_gaps(self) -> None:
-        assert prometheus.covered_share([3, 7, 11, 15, 19], 22, 100) == 1.0
+        assert prometheus.covered_share(scraped([3, 7, 11, 15, 19]), 22, 100) == 1.0
 
-    def test_nothing(self) -> None:
-        assert prometheus.covered_share([], 240, 16) == 0.0
+    @pytest.mark.parametrize("failed", [[], range(240)])
+    def test_nothing(self, failed: Iterable[int]) -> None:
+        assert prometheus.covered_share(dict.fromkeys(failed, False), 240, 16) == 0.0
 
     def test_a_third_is_missing(self) -> None:
         filled = [bucket for bucket in range(240) if not 80 <= bucket < 160]
-        assert prometheus.covered_share(filled, 240, 16) == pytest.approx(2 / 3, abs=0.01)
+        assert prometheus.covered_share(scraped(filled), 240, 16) == pytest.approx(2 / 3, abs=0.01)
 
     def test_the_end_is_missing(self) -> None:
-        assert prometheus.covered_share(list(range(120)), 240, 16) == pytest.approx(0.5, abs=0.01)
+        assert prometheus.covered_share(scraped(range(120)), 240, 16) == pytest.approx(0.5, abs=0.01)
 
     def test_one_sample_covers_little(self) -> None:
-        assert prometheus.covered_share([0], 240, 16) < 0.1
+        assert prometheus.covered_share(scraped([0]), 240, 16) < 0.1
 
-    @given(st.sets(st.integers(0, 239)), st.floats(0.1, 500))
-    def test_is_a_share(self, filled: set[int], longest: float) -> None:
-        assert 0.0 <= prometheus.covered_share(sorted(filled), 240, longest) <= 1.0
+    def test_one_scrape_and_then_failures_cover_one_interval(self) -> None:
+        """In a window that is shorter than the longest scrape interval, too: the failures tell how often it was tried."""
+        assert prometheus.covered_share({0: True, **dict.fromkeys(range(4, 100, 4), False)}, 100, 500) == pytest.approx(0.04)
+
+    @given(st.dictionaries(st.integers(0, 239), st.booleans()), st.floats(0.1, 500))
+    def test_is_a_share(self, scraped: dict[int, bool], longest: float) -> None:
+        assert 0.0 <= prometheus.covered_share(scraped, 240, longest) <= 1.0
 
 
 class Store:
