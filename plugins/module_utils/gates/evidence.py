@@ -112,6 +112,31 @@ def _candidates(pairs: list[list[float]]) -> list[list[float]]:
     return kept
 
 
+class Recent:
+    """What of the counts came lately: in the last `span_seconds`, or up to a quarter more of it.
+
+    `memory`, which is plain JSON, holds the counts at a handful of earlier looks.
+    """
+
+    def __init__(self, memory: list[list[float]], span_seconds: float) -> None:
+        self._marks = memory or [[0.0, 0.0, 0.0]]
+        self._span_seconds = span_seconds
+
+    @property
+    def memory(self) -> list[list[float]]:
+        return [list(mark) for mark in self._marks]
+
+    def look(self, at_seconds: float, bad: float, total: float) -> tuple[float, float]:
+        """The counts since the window began, at a look, to those of lately."""
+        old_enough = [mark for mark in self._marks if mark[0] <= at_seconds - self._span_seconds] or self._marks[:1]
+        since = old_enough[-1]
+        self._marks = [mark for mark in self._marks if mark[0] >= since[0]]
+        if at_seconds - self._marks[-1][0] >= self._span_seconds / 4:
+            self._marks.append([at_seconds, bad, total])
+        lately = _less([bad, total], since[1:])
+        return lately[0], max(lately)
+
+
 def _less(counts: list[float], taken: list[float]) -> list[float]:
     """Never below zero: a recount of the store may give a little less than an earlier one."""
     return [max(0.0, counts[0] - taken[0]), max(0.0, counts[1] - taken[1])]

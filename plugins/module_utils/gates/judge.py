@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
-from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import Bursts, is_proof
+from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import Bursts, Recent, is_proof
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import KINDS
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import (
     AGAINST,
@@ -32,6 +32,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.gates.model imp
     SHORT,
     WAITING,
     CheckLook,
+    Counted,
     Look,
     Reading,
     Verdict,
@@ -45,6 +46,8 @@ VOUCHES_FOR_INTERVALS = 2
 # In intervals: how soon an error is tried again, and how near a look may be to the one before it without only repeating it.
 SOON = 0.2
 NO_SOONER = 0.01
+# A pass is about now as well: this share of the window, the last of it, must not prove the limit broken.
+RECENT = 0.2
 NOT_ASKED = seen.error("it was not asked")
 
 
@@ -106,7 +109,7 @@ class Judge:
 
     def _judge(self, check: Mapping[str, Any], sample: Sample, now: _Now) -> CheckLook:
         memory = self._memory[check["id"]]
-        reading = _lasting(_read(check, sample), memory, now, self._gate["window_seconds"])
+        reading = _in_time(_read(check, sample), memory, now, self._gate["window_seconds"])
         self._remember(memory, reading, now)
         state, reason = self._STATES[reading.says](self, check, reading, sample, now)
         if state == FAIL:
@@ -202,7 +205,7 @@ class _Now:
 
 # What is remembered of a check: bad looks in a row, since when its source cannot be asked, for how many seconds looks vouch, why
 # it failed, and how its events were spread.
-_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": "", "bursts": {}}
+_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": "", "bursts": {}, "recent": []}
 
 
 def next_look_at(gate: Mapping[str, Any], look: Look | None) -> float:
@@ -230,20 +233,30 @@ def _read(check: Mapping[str, Any], sample: Sample) -> Reading:
     return replace(reading, reason=f"{reading.reason}; {sample.detail}" if reading.reason and sample.detail else reading.reason)
 
 
-def _lasting(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds: float) -> Reading:
-    """The reading, but no proof where it rests on one short burst that leaves the limit of the whole window within reach."""
+def _in_time(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds: float) -> Reading:
+    """The reading, seen by when things were counted: a short burst is no proof, and what is broken at the end is no pass."""
     counted = reading.counted
     if not counted:
         return reading
     bursts = Bursts(memory["bursts"], counted.burst_seconds)
     bursts.look(now.at, counted.bad, counted.total)
     memory["bursts"] = bursts.memory
-    if reading.says != PROVEN or is_proof(*bursts.without_worst(counted.p0), counted.p0, counted.alpha):
-        return reading
+    recent = Recent(memory["recent"], window_seconds * RECENT)
+    lately = recent.look(now.at, counted.bad, counted.total)
+    memory["recent"] = recent.memory
+    if reading.says == PROVEN and not _lasts(counted, bursts, now, window_seconds):
+        return replace(reading, says=AGAINST, reason="over the limit, so far in one burst")
+    if reading.says == MET and now.over and is_proof(*lately, counted.p0, counted.alpha):
+        return replace(reading, says=AGAINST, reason=f"over the limit in the last {RECENT:.0%} of the window")
+    return reading
+
+
+def _lasts(counted: Counted, bursts: Bursts, now: _Now, window_seconds: float) -> bool:
+    """Whether a proof stands without the worst stretch, or leaves nothing of what the limit allows for the whole window."""
+    if is_proof(*bursts.without_worst(counted.p0), counted.p0, counted.alpha):
+        return True
     expected = counted.total * max(1.0, window_seconds / (now.at or window_seconds))
-    if counted.bad > counted.p0 * expected:
-        return reading
-    return replace(reading, says=AGAINST, reason="over the limit, so far in one burst")
+    return counted.bad > counted.p0 * expected
 
 
 def _because(checks: list[CheckLook]) -> str:

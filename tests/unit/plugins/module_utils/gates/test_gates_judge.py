@@ -192,6 +192,36 @@ class TestBursts:
         assert (second.verdict.verdict, second.verdict.at_seconds) == ("fail", 5)
 
 
+class TestRecent:
+    CHECK = check("proportion", ("error_rate", "<", "0.001", "ratio"), of="bad", min_events=3000, alpha="0.01", burst=2)
+    GOOD_THEN_BAD = (*[(0, 10_000)] * 17, (40, 10_000))
+
+    def test_no_pass_while_it_is_failing(self):
+        judge, looks = soak([self.CHECK], requests(*self.GOOD_THEN_BAD), until=WINDOW)
+        assert looks[-1].checks[0].number < 0.001
+        assert looks[-1].verdict == "hold"
+        assert "in the last 20% of the window" in looks[-1].reason
+        assert judge.verdict is None
+
+    def test_it_passes_once_the_trouble_is_over(self):
+        judge, looks = soak([self.CHECK], requests(*self.GOOD_THEN_BAD[:-1], (40, 10_000), (40, 10_000), (0, 10_000)))
+        assert looks[WINDOW - 1].verdict == "hold"
+        assert judge.verdict.verdict == "pass"
+
+    def test_it_fails_when_it_goes_on(self):
+        assert soak([self.CHECK], requests(*self.GOOD_THEN_BAD))[0].verdict.verdict == "fail"
+
+    def test_a_continued_soak_remembers(self):
+        stream = requests(*self.GOOD_THEN_BAD)
+        first, _looks = soak([self.CHECK], stream, until=12)
+        _second, looks = soak([self.CHECK], stream, state=json.loads(json.dumps(first.state)), start=13, until=WINDOW)
+        assert looks[-1].verdict == "hold"
+
+    def test_little_is_remembered(self):
+        judge, _looks = soak([{**self.CHECK, "min_events": 10**9}], requests((0, 10_000)))
+        assert len(judge.state["checks"]["error_rate"]["recent"]) < 8
+
+
 class TestBaseline:
     def judge_of(self, *pairs, **keys):
         return soak([{**BASELINE, **keys}], always(degradation=Sample("ok", pairs=pairs)))[0].verdict
