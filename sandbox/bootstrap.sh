@@ -267,7 +267,6 @@ main() {
         set_done venv "$root"
     fi
     for group in "${groups[@]}"; do
-        [[ $group != bench ]] || continue
         is_done "pip-$group" "$(fingerprint "$group")" && continue
         step "Python packages: $group" pip_group "$group"
         set_done "pip-$group" "$(fingerprint "$group")"

@@ -31,6 +31,14 @@ from typing import Any
 ODDS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 _LOG_WEIGHT = -math.log(len(ODDS))
 
+# Half of alpha is for the whole window, the other half for its parts together, each judged by itself: Ville's inequality for each, and
+# alpha for all of them. The more is judged, the more bursts there may be in it: so many stretches are taken out of the whole and of a part.
+PARTS = 5
+WHOLE_SHARE, PART_SHARE = 0.5, 0.5 / PARTS
+WHOLE_STRETCHES = 2
+PART_STRETCHES = MOST_STRETCHES = 3
+SAME_MOMENT = 1e-9
+
 
 def log_e_value(bad: float, total: float, p0: float) -> float:
     """The natural logarithm of the mixture likelihood ratio against H0: bad ratio <= p0.
@@ -65,16 +73,16 @@ def mean_log_e_value(logs: Iterable[float]) -> float:
 
 
 class Bursts:
-    """What of the counts came in one short stretch: a reconnect or a fail-over is not what a gate of hours is to stop.
+    """What of the counts came in a few short stretches: a reconnect or a fail-over is not what a gate of hours is to stop.
 
-    Counts are put into bins of `burst_seconds`; two neighbours hold any stretch of that length. The worst of such pairs is the one without
-    which the least evidence is left, so that one more bad event, wherever it falls, never leaves less. `memory`, which is plain JSON,
-    keeps only pairs that may be it later, a handful however long the window is. Looks further apart than a bin, and a soak that was
-    interrupted, put all between them into one bin: less is then taken for lasting.
+    Counts are put into bins of `burst_seconds`; two neighbours hold any stretch of that length. Taken out are one after the other
+    those without which the least evidence is left, so that one more bad event, wherever it falls, never leaves less. `memory`, which
+    is plain JSON, keeps only stretches that may be among them later, a few dozen however long the window is. Looks further apart
+    than a bin, and a soak that was interrupted, put all between them into one bin: less is then taken for lasting.
     """
 
     def __init__(self, memory: dict[str, Any], burst_seconds: float) -> None:
-        self._memory = {"bin": 0, "start": [0.0, 0.0], "before": [0.0, 0.0], "seen": [0.0, 0.0], "pairs": [], **memory}
+        self._memory = {"bin": 0, "start": [0.0, 0.0], "before": [0.0, 0.0], "seen": [0.0, 0.0], "stretches": [], **memory}
         self._burst_seconds = burst_seconds
 
     @property
@@ -82,59 +90,76 @@ class Bursts:
         return dict(self._memory)
 
     def look(self, at_seconds: float, bad: float, total: float) -> None:
-        """The counts since the window began, at a look."""
+        """The counts so far, at a look."""
         kept = self._memory
         now = math.ceil(at_seconds / self._burst_seconds) - 1
         if now > kept["bin"]:
-            kept["pairs"] = _candidates([*kept["pairs"], self._pair()])
+            kept["stretches"] = _candidates([*kept["stretches"], self._filling()])
+            # Neighbours in the count of looks, not of seconds: what a gap swallowed is one bin.
             kept["before"] = _less(kept["seen"], kept["start"])
             kept["start"] = kept["seen"]
             kept["bin"] = now
         kept["seen"] = [bad, total]
 
-    def without_worst(self, p0: float) -> tuple[float, float]:
-        """(bad, total) of what is left when the worst stretch is taken out."""
-        rests = (_less(self._memory["seen"], pair) for pair in (*self._memory["pairs"], self._pair()))
-        return min(((bad, max(bad, total)) for bad, total in rests), key=lambda rest: log_e_value(*rest, p0))
+    def without_worst(self, p0: float, stretches: int) -> tuple[float, float]:
+        """(bad, total) of what is left when so many of the worst stretches are taken out."""
+        left, candidates = list(self._memory["seen"]), [*self._memory["stretches"], self._filling()]
+        for _taken in range(stretches):
+            if not candidates:
+                break
+            worst = min(candidates, key=lambda stretch: log_e_value(*_sound(_less(left, stretch[1:])), p0))
+            left = _less(left, worst[1:])
+            candidates = [other for other in candidates if abs(other[0] - worst[0]) > 1]
+        return _sound(left)
 
-    def _pair(self) -> list[float]:
-        """The bin that is being filled, and the one before it."""
+    def _filling(self) -> list[float]:
+        """The bin that is being filled, with the one before it: [bin, bad, total]."""
         current = _less(self._memory["seen"], self._memory["start"])
-        return [current[0] + self._memory["before"][0], current[1] + self._memory["before"][1]]
+        return [self._memory["bin"], *(now + before for now, before in zip(current, self._memory["before"]))]
 
 
-def _candidates(pairs: list[list[float]]) -> list[list[float]]:
-    """Without the pairs that another one beats whatever else is counted: it has more bad events, and no more good ones."""
-    kept: list[list[float]] = []
-    for bad, total in sorted(pairs, key=lambda pair: (pair[1] - pair[0], -pair[0])):
-        if bad > (kept[-1][0] if kept else 0.0):
-            kept.append([bad, total])
-    return kept
+def _candidates(stretches: list[list[float]]) -> list[list[float]]:
+    """Without those that enough others beat whatever else is counted: with more bad events, and no more good ones.
+
+    Enough are more than can be out of question for having been taken out, or for touching one that was.
+    """
+    enough = 3 * MOST_STRETCHES
+    ordered = sorted((stretch for stretch in stretches if stretch[1] > 0), key=lambda stretch: (stretch[2] - stretch[1], -stretch[1]))
+    return [stretch for rank, stretch in enumerate(ordered) if sum(better[1] >= stretch[1] for better in ordered[:rank]) < enough]
 
 
-class Recent:
-    """What of the counts came lately: in the last `span_seconds`, or up to a quarter more of it.
+class Parts:
+    """The counts of the part of the window that is going on, since a long good time must not outweigh a bad end of it.
 
-    `memory`, which is plain JSON, holds the counts at a handful of earlier looks.
+    The window is cut into :data:`PARTS` of equal length; the last one goes on while a gate is held.
     """
 
-    def __init__(self, memory: list[list[float]], span_seconds: float) -> None:
-        self._marks = memory or [[0.0, 0.0, 0.0]]
-        self._span_seconds = span_seconds
+    def __init__(self, memory: dict[str, Any], window_seconds: float, burst_seconds: float) -> None:
+        self._memory = {"part": 0, "began": [0.0, 0.0, 0.0], "seen": [0.0, 0.0, 0.0], "bursts": {}, **memory}
+        self._seconds = window_seconds / PARTS
+        self._burst_seconds = burst_seconds
+        self.bursts = Bursts(self._memory["bursts"], burst_seconds)
 
     @property
-    def memory(self) -> list[list[float]]:
-        return [list(mark) for mark in self._marks]
+    def memory(self) -> dict[str, Any]:
+        return {**self._memory, "bursts": self.bursts.memory}
 
     def look(self, at_seconds: float, bad: float, total: float) -> tuple[float, float]:
-        """The counts since the window began, at a look, to those of lately."""
-        old_enough = [mark for mark in self._marks if mark[0] <= at_seconds - self._span_seconds] or self._marks[:1]
-        since = old_enough[-1]
-        self._marks = [mark for mark in self._marks if mark[0] >= since[0]]
-        if at_seconds - self._marks[-1][0] >= self._span_seconds / 4:
-            self._marks.append([at_seconds, bad, total])
-        lately = _less([bad, total], since[1:])
-        return lately[0], max(lately)
+        """The counts since the window began, at a look, to those of this part."""
+        kept = self._memory
+        part = min(math.ceil(at_seconds / self._seconds - SAME_MOMENT) - 1, PARTS - 1)
+        if part > kept["part"]:
+            kept["part"], kept["began"] = part, kept["seen"]
+            self.bursts = Bursts({}, self._burst_seconds)
+        kept["seen"] = [at_seconds, bad, total]
+        began, *before = kept["began"]
+        lately = _less([bad, total], before)
+        self.bursts.look(at_seconds - began, *lately)
+        return _sound(lately)
+
+
+def _sound(counts: list[float]) -> tuple[float, float]:
+    return counts[0], max(counts)
 
 
 def _less(counts: list[float], taken: list[float]) -> list[float]:

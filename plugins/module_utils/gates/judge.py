@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
-from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import Bursts, Recent, is_proof
+from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import (
+    PART_SHARE,
+    PART_STRETCHES,
+    WHOLE_SHARE,
+    WHOLE_STRETCHES,
+    Bursts,
+    Parts,
+    is_proof,
+)
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds import KINDS
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import (
     AGAINST,
@@ -46,8 +54,6 @@ VOUCHES_FOR_INTERVALS = 2
 # In intervals: how soon an error is tried again, and how near a look may be to the one before it without only repeating it.
 SOON = 0.2
 NO_SOONER = 0.01
-# A pass is about now as well: this share of the window, the last of it, must not prove the limit broken.
-RECENT = 0.2
 NOT_ASKED = seen.error("it was not asked")
 
 
@@ -205,7 +211,7 @@ class _Now:
 
 # What is remembered of a check: bad looks in a row, since when its source cannot be asked, for how many seconds looks vouch, why
 # it failed, and how its events were spread.
-_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": "", "bursts": {}, "recent": []}
+_FRESH: dict[str, Any] = {"against": 0, "error_since": None, "covered": 0.0, "failed": "", "bursts": {}, "parts": {}}
 
 
 def next_look_at(gate: Mapping[str, Any], look: Look | None) -> float:
@@ -234,26 +240,32 @@ def _read(check: Mapping[str, Any], sample: Sample) -> Reading:
 
 
 def _in_time(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds: float) -> Reading:
-    """The reading, seen by when things were counted: a short burst is no proof, and what is broken at the end is no pass."""
+    """The reading, seen by when things were counted: a few bursts are no proof, a bad part is one, and a bad end is no pass."""
     counted = reading.counted
     if not counted:
         return reading
     bursts = Bursts(memory["bursts"], counted.burst_seconds)
     bursts.look(now.at, counted.bad, counted.total)
-    memory["bursts"] = bursts.memory
-    recent = Recent(memory["recent"], window_seconds * RECENT)
-    lately = recent.look(now.at, counted.bad, counted.total)
-    memory["recent"] = recent.memory
+    parts = Parts(memory["parts"], window_seconds, counted.burst_seconds)
+    lately = parts.look(now.at, counted.bad, counted.total)
+    memory["bursts"], memory["parts"] = bursts.memory, parts.memory
+    if _part_is_broken(counted, parts.bursts, lately):
+        return replace(reading, says=PROVEN, reason="the limit is proven broken in this part of the window")
     if reading.says == PROVEN and not _lasts(counted, bursts, now, window_seconds):
-        return replace(reading, says=AGAINST, reason="over the limit, so far in one burst")
+        return replace(reading, says=AGAINST, reason="over the limit, so far in a burst or two")
     if reading.says == MET and now.over and is_proof(*lately, counted.p0, counted.alpha):
-        return replace(reading, says=AGAINST, reason=f"over the limit in the last {RECENT:.0%} of the window")
+        return replace(reading, says=AGAINST, reason="over the limit in the last part of the window")
     return reading
 
 
+def _part_is_broken(counted: Counted, bursts: Bursts, lately: tuple[float, float]) -> bool:
+    alpha = counted.alpha * PART_SHARE
+    return is_proof(*lately, counted.p0, alpha) and is_proof(*bursts.without_worst(counted.p0, PART_STRETCHES), counted.p0, alpha)
+
+
 def _lasts(counted: Counted, bursts: Bursts, now: _Now, window_seconds: float) -> bool:
-    """Whether a proof stands without the worst stretch, or leaves nothing of what the limit allows for the whole window."""
-    if is_proof(*bursts.without_worst(counted.p0), counted.p0, counted.alpha):
+    """Whether a proof stands without the worst stretches, or leaves nothing of what the limit allows for the whole window."""
+    if is_proof(*bursts.without_worst(counted.p0, WHOLE_STRETCHES), counted.p0, counted.alpha * WHOLE_SHARE):
         return True
     expected = counted.total * max(1.0, window_seconds / (now.at or window_seconds))
     return counted.bad > counted.p0 * expected

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import is_proof
+from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import WHOLE_SHARE, is_proof
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import Counted
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import Field, duration, number_of, share, text
 
@@ -34,7 +34,7 @@ def counted(check: Mapping[str, Any], bad: float, total: float, p0: float) -> Co
 
 
 def proven(seen: Counted) -> bool:
-    return is_proof(seen.bad, seen.total, seen.p0, seen.alpha)
+    return is_proof(seen.bad, seen.total, seen.p0, seen.alpha * WHOLE_SHARE)
 
 
 def alpha_of(check: Mapping[str, Any]) -> float:
