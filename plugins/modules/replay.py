@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: replay
 short_description: Judge a past window again
-version_added: 0.1.0
+version_added: 0.2.0
 author:
   - levibot.transition contributors (@levibot)
 description:
