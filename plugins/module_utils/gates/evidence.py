@@ -32,11 +32,12 @@ ODDS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
 _LOG_WEIGHT = -math.log(len(ODDS))
 
 # Half of alpha is for the whole window, the other half for its parts together, each judged by itself: Ville's inequality for each, and
-# alpha for all of them. The more is judged, the more bursts there may be in it: so many stretches are taken out of the whole and of a part.
+# alpha for all of them. Of the whole and of a part so many bursts are taken out before it is said that something lasts.
 PARTS = 5
 WHOLE_SHARE, PART_SHARE = 0.5, 0.5 / PARTS
-WHOLE_STRETCHES = 2
-PART_STRETCHES = MOST_STRETCHES = 3
+WHOLE_BURSTS = 2
+PART_BURSTS = MOST_BURSTS = 3
+BINS_A_BURST = 2
 SAME_MOMENT = 1e-9
 
 
@@ -73,16 +74,16 @@ def mean_log_e_value(logs: Iterable[float]) -> float:
 
 
 class Bursts:
-    """What of the counts came in a few short stretches: a reconnect or a fail-over is not what a gate of hours is to stop.
+    """What of the counts came in a few short bursts: a reconnect or a fail-over is not what a gate of hours is to stop.
 
-    Counts are put into bins of `burst_seconds`; two neighbours hold any stretch of that length. Taken out are one after the other
-    those without which the least evidence is left, so that one more bad event, wherever it falls, never leaves less. `memory`, which
-    is plain JSON, keeps only stretches that may be among them later, a few dozen however long the window is. Looks further apart
-    than a bin, and a soak that was interrupted, put all between them into one bin: less is then taken for lasting.
+    Counts are put into bins of `burst_seconds`, so that a burst of that length lies in two at most. Taken out are, one after the other,
+    the bins without which the least evidence is left. `memory`, which is plain JSON, keeps only bins that may be among them later, a
+    few dozen however long the window is. Looks further apart than a bin, and a soak that was interrupted, put all between them into
+    one bin: less is then taken for lasting.
     """
 
     def __init__(self, memory: dict[str, Any], burst_seconds: float) -> None:
-        self._memory = {"bin": 0, "start": [0.0, 0.0], "before": [0.0, 0.0], "seen": [0.0, 0.0], "stretches": [], **memory}
+        self._memory = {"bin": 0, "start": [0.0, 0.0], "seen": [0.0, 0.0], "bins": [], **memory}
         self._burst_seconds = burst_seconds
 
     @property
@@ -94,38 +95,30 @@ class Bursts:
         kept = self._memory
         now = math.ceil(at_seconds / self._burst_seconds) - 1
         if now > kept["bin"]:
-            kept["stretches"] = _candidates([*kept["stretches"], self._filling()])
-            # Neighbours in the count of looks, not of seconds: what a gap swallowed is one bin.
-            kept["before"] = _less(kept["seen"], kept["start"])
+            kept["bins"] = _candidates([*kept["bins"], self._filling()])
             kept["start"] = kept["seen"]
             kept["bin"] = now
         kept["seen"] = [bad, total]
 
-    def without_worst(self, p0: float, stretches: int) -> tuple[float, float]:
-        """(bad, total) of what is left when so many of the worst stretches are taken out."""
-        left, candidates = list(self._memory["seen"]), [*self._memory["stretches"], self._filling()]
-        for _taken in range(stretches):
-            if not candidates:
-                break
-            worst = min(candidates, key=lambda stretch: log_e_value(*_sound(_less(left, stretch[1:])), p0))
-            left = _less(left, worst[1:])
-            candidates = [other for other in candidates if abs(other[0] - worst[0]) > 1]
+    def without_worst(self, p0: float, bursts: int) -> tuple[float, float]:
+        """(bad, total) of what is left when the bins of so many bursts are taken out."""
+        left, bins = list(self._memory["seen"]), [*self._memory["bins"], self._filling()]
+        for _taken in range(min(bursts * BINS_A_BURST, len(bins))):
+            worst = min(bins, key=lambda counts: log_e_value(*_sound(_less(left, counts)), p0))
+            left = _less(left, worst)
+            bins.remove(worst)
         return _sound(left)
 
     def _filling(self) -> list[float]:
-        """The bin that is being filled, with the one before it: [bin, bad, total]."""
-        current = _less(self._memory["seen"], self._memory["start"])
-        return [self._memory["bin"], *(now + before for now, before in zip(current, self._memory["before"]))]
+        """The bin of the last look: [bad, total]."""
+        return _less(self._memory["seen"], self._memory["start"])
 
 
-def _candidates(stretches: list[list[float]]) -> list[list[float]]:
-    """Without those that enough others beat whatever else is counted: with more bad events, and no more good ones.
-
-    Enough are more than can be out of question for having been taken out, or for touching one that was.
-    """
-    enough = 3 * MOST_STRETCHES
-    ordered = sorted((stretch for stretch in stretches if stretch[1] > 0), key=lambda stretch: (stretch[2] - stretch[1], -stretch[1]))
-    return [stretch for rank, stretch in enumerate(ordered) if sum(better[1] >= stretch[1] for better in ordered[:rank]) < enough]
+def _candidates(bins: list[list[float]]) -> list[list[float]]:
+    """Without those that enough others beat whatever else is counted: with more bad events, and no more good ones."""
+    ordered = sorted((counts for counts in bins if counts[0] > 0), key=lambda counts: (counts[1] - counts[0], -counts[0]))
+    enough = MOST_BURSTS * BINS_A_BURST
+    return [counts for rank, counts in enumerate(ordered) if sum(better[0] >= counts[0] for better in ordered[:rank]) < enough]
 
 
 class Parts:

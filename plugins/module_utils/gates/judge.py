@@ -15,10 +15,10 @@ from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils import samples as seen
 from ansible_collections.levibot.transition.plugins.module_utils.gates.evidence import (
+    PART_BURSTS,
     PART_SHARE,
-    PART_STRETCHES,
+    WHOLE_BURSTS,
     WHOLE_SHARE,
-    WHOLE_STRETCHES,
     Bursts,
     Parts,
     is_proof,
@@ -260,12 +260,12 @@ def _in_time(reading: Reading, memory: dict[str, Any], now: _Now, window_seconds
 
 def _part_is_broken(counted: Counted, bursts: Bursts, lately: tuple[float, float]) -> bool:
     alpha = counted.alpha * PART_SHARE
-    return is_proof(*lately, counted.p0, alpha) and is_proof(*bursts.without_worst(counted.p0, PART_STRETCHES), counted.p0, alpha)
+    return is_proof(*lately, counted.p0, alpha) and is_proof(*bursts.without_worst(counted.p0, PART_BURSTS), counted.p0, alpha)
 
 
 def _lasts(counted: Counted, bursts: Bursts, now: _Now, window_seconds: float) -> bool:
     """Whether a proof stands without the worst stretches, or leaves nothing of what the limit allows for the whole window."""
-    if is_proof(*bursts.without_worst(counted.p0, WHOLE_STRETCHES), counted.p0, counted.alpha * WHOLE_SHARE):
+    if is_proof(*bursts.without_worst(counted.p0, WHOLE_BURSTS), counted.p0, counted.alpha * WHOLE_SHARE):
         return True
     expected = counted.total * max(1.0, window_seconds / (now.at or window_seconds))
     return counted.bad > counted.p0 * expected
