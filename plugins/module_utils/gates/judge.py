@@ -264,7 +264,7 @@ def _part_is_broken(counted: Counted, bursts: Bursts, lately: tuple[float, float
 
 
 def _lasts(counted: Counted, bursts: Bursts, now: _Now, window_seconds: float) -> bool:
-    """Whether a proof stands without the worst stretches, or leaves nothing of what the limit allows for the whole window."""
+    """Whether a proof stands without the worst bursts, or leaves nothing of what the limit allows for the whole window."""
     if is_proof(*bursts.without_worst(counted.p0, WHOLE_BURSTS), counted.p0, counted.alpha * WHOLE_SHARE):
         return True
     expected = counted.total * max(1.0, window_seconds / (now.at or window_seconds))
