@@ -19,9 +19,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 REPORTS = ROOT / "build/test"
-# Side by side on two cores. In whole rollouts time is what is judged, so that lane goes first wherever both want to run.
-LANES = (("e2e",), ("lint", "unit", "molecule", "integration"))
-POLITE = 10  # the niceness of the other lane
+# Side by side on two cores, with their niceness: rollouts and gates wait for most of their time, which is what is judged in them, so they go
+# first wherever more than two want to run.
+LANES = {("e2e",): 0, ("integration",): 5, ("lint", "unit", "molecule"): 10}
 PLUGIN_KINDS = {
     "modules": "module",
     "filter": "filter",
@@ -101,7 +101,7 @@ def steps(stage: str) -> list[Step]:
 
 
 def run(step: Step, environment: dict[str, str], niceness: int) -> Count:
-    """Says what a step prints when it has ended, so that two lanes do not mix."""
+    """Says what a step prints when it has ended, so that lanes do not mix."""
     if step.junit:
         step.junit.unlink(missing_ok=True)
     began = time.monotonic()
@@ -152,7 +152,7 @@ def main(stages: list[str]) -> int:
 
     lanes = [[stage for stage in lane if stage in stages] for lane in LANES]
     with ThreadPoolExecutor(len(lanes)) as pool:
-        list(pool.map(run_lane, lanes, (0, POLITE if lanes[0] else 0)))
+        list(pool.map(run_lane, lanes, LANES.values()))
     total = Count()
     print("\n--- summary")
     for stage, count in counts.items():

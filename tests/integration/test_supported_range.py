@@ -18,9 +18,10 @@ PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "jmespath", "requests")
 
 
 def interpreters() -> list[str]:
-    """Pythons on the PATH, and those installed beside the one that runs this."""
-    beside = sorted(Path(sys.base_prefix).parent.glob("3.1*/bin/python3"), reverse=True)
-    return [*(f"python3.{minor}" for minor in (13, 12)), *map(str, beside)]
+    """Pythons on the PATH, and those that a version manager keeps beside each other."""
+    beside = [Path(sys.base_prefix).parent, *(Path(root) / "versions" for root in [os.environ.get("PYENV_ROOT")] if root)]
+    kept = sorted({python for folder in beside for python in folder.glob("3.1*/bin/python3")}, reverse=True)
+    return [*(f"python3.{minor}" for minor in (13, 12)), *map(str, kept)]
 
 
 def usable(python: str) -> bool:
@@ -72,7 +73,8 @@ def test_the_other_end_of_the_range(tmp_path: Path):
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
     tested = subprocess.run(
-        [own / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/plugins"],
+        # A few examples of each property: what is looked for is what Python or Ansible do otherwise.
+        [own / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few", "tests/unit/plugins"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

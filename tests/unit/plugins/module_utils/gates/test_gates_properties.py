@@ -23,7 +23,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.samples import 
 
 WINDOW, HOLD, BLIND_AFTER = 8, 4, 3
 LOOKS = WINDOW + HOLD
-fixed = settings(derandomize=True, max_examples=60, deadline=None)
+fixed = settings(derandomize=True, max_examples=min(60, settings.default.max_examples), deadline=None)
 
 
 def check(kind: str, op: str, limit: str, **keys: Any) -> dict[str, Any]:
