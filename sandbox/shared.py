@@ -51,7 +51,7 @@ class Settings:
             ports=values["sandbox_ports"],
             base_image=os.environ.get("SANDBOX_BASE_IMAGE") or values["sandbox_base_image"],
             versions=(values["sandbox_stable_version"], values["sandbox_candidate_version"]),
-            traffic_rate=values["sandbox_traffic_rate"],
+            traffic_rate=int(os.environ.get("SANDBOX_TRAFFIC_RATE") or values["sandbox_traffic_rate"]),
             admin_token=values["sandbox_admin_token"],
         )
 

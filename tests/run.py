@@ -85,7 +85,8 @@ def molecule() -> Iterator[Step]:
 def with_pytest(stage: str) -> Iterator[Step]:
     if (ROOT / "tests" / stage).is_dir():
         junit = REPORTS / f"{stage}.xml"
-        yield Step(stage, "pytest", ["pytest", f"tests/{stage}", "--durations=8", f"--junitxml={junit}"], junit)
+        side_by_side = ["--numprocesses=2", "--dist=loadfile"] if stage == "integration" else []
+        yield Step(stage, "pytest", ["pytest", f"tests/{stage}", *side_by_side, "--durations=8", f"--junitxml={junit}"], junit)
 
 
 def steps(stage: str) -> list[Step]:

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_INVENTORY": str(ROOT / "inventories/sandbox"),
     "ANSIBLE_NOCOLOR": "1",
+    "SANDBOX_TRAFFIC_RATE": "100",  # it costs half of what a rollout does
 }
 ROLLOUT_SECONDS = 240
 
@@ -37,8 +38,8 @@ SHORT = {
     },
     "levibot_checks_overrides": {
         "api_uptime": {"min_events": 3},
-        "error_rate": {"min_events": 40},
-        "latency_p95": {"min_events": 40},
+        "error_rate": {"min_events": 25},
+        "latency_p95": {"min_events": 25},
         "performance_degradation": {"min_events": 200},
     },
 }
