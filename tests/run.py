@@ -19,9 +19,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 REPORTS = ROOT / "build/test"
-# Side by side on two cores, with their niceness: rollouts and gates wait for most of their time, which is what is judged in them, so they go
-# first wherever more than two want to run.
-LANES = {("e2e",): 0, ("integration",): 5, ("lint", "unit", "molecule"): 10}
+# Side by side on two cores, with their niceness: whole rollouts take longest, and time is what is judged in them, so they go first
+# wherever more than two want to run.
+LANES = {("e2e",): 0, ("integration",): 10, ("lint", "unit", "molecule"): 10}
 PLUGIN_KINDS = {
     "modules": "module",
     "filter": "filter",

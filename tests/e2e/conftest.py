@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
     "ANSIBLE_INVENTORY": str(ROOT / "inventories/sandbox"),
     "ANSIBLE_NOCOLOR": "1",
-    "SANDBOX_TRAFFIC_RATE": "100",  # it costs half of what a rollout does
+    "SANDBOX_TRAFFIC_RATE": "60",  # 150 cost as much as all else of a rollout
 }
 ROLLOUT_SECONDS = 240
 
@@ -38,9 +38,9 @@ SHORT = {
     },
     "levibot_checks_overrides": {
         "api_uptime": {"min_events": 3},
-        "error_rate": {"min_events": 25},
-        "latency_p95": {"min_events": 25},
-        "performance_degradation": {"min_events": 200},
+        "error_rate": {"min_events": 15},
+        "latency_p95": {"min_events": 15},
+        "performance_degradation": {"min_events": 100},
     },
 }
 

@@ -185,7 +185,7 @@ def bed(directory: Path, *, applications: bool = True, **extra: Any) -> Iterator
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     variables = {
         "ansible_connection": "local",
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": str(CHECKOUT / "sandbox/module-python"),
         "edge_run_dir": str(directory / "run"),
         "edge_lib_dir": str(directory / "lib"),
         "edge_snippet_dir": str(directory / "snippets"),
