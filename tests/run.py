@@ -19,8 +19,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
 REPORTS = ROOT / "build/test"
-# Side by side on two cores. More lanes would only wait for each other, and niceness tells none apart: Ansible's workers are sessions of their
-# own, among which Linux shares out its processors alike.
+# Side by side on two cores. More lanes would only wait for each other, and niceness tells none apart: Ansible's workers are sessions
+# of their own, among which Linux shares out its processors alike.
 LANES = (("e2e",), ("lint", "unit", "molecule", "integration"))
 PLUGIN_KINDS = {
     "modules": "module",
