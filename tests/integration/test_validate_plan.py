@@ -112,7 +112,7 @@ def test_a_sound_plan_is_told_with_the_traffic_that_is_there(operator):
     dest = operator.folder / "found.json"
     code, shown = operator.run(validate_plan_dest=str(dest))
     assert code == 0, shown
-    assert "phase2.step1 (10% Traffic): 30m, held for up to 30m more" in shown
+    assert "phase2.step1 (10% Traffic): 30m, held for up to 2h more" in shown
     assert "p0_p1_alerts == 0: acts after one look, which is within 15s" in shown
     # Blue had no error, and nobody knows whether the selector would have found one.
     assert "These find nothing now." in shown
