@@ -24,8 +24,8 @@ def short(index, window=600, hold=300):
     return replace(step, gate={**step.gate, "window_seconds": window, "hold_seconds": hold})
 
 
-def simulated(candidate, step, per_second=100, runs=20, seed=1):
-    return streams.simulate(np.random.default_rng(seed), candidate, step, streams.Traffic(per_second, 1), runs)
+def simulated(candidate, step, per_second=100, runs=20, seed=1, probes_per_second=1):
+    return streams.simulate(np.random.default_rng(seed), candidate, step, streams.Traffic(per_second, probes_per_second), runs)
 
 
 def made(step, per_bin, *, errors=0, failed=0, over=0, stable_errors=0):
@@ -76,13 +76,15 @@ def test_windows_grow_to_what_the_linter_advises_and_no_further():
 @pytest.mark.parametrize("candidate", HEALTHY, ids=lambda candidate: candidate.name)
 def test_a_healthy_candidates_shares_are_what_it_is_said_to_have(candidate):
     step = STEPS[1]
-    found = simulated(candidate, step, per_second=1000, runs=60)
+    # So many probes that the few that fail are told apart from none and from twice as many.
+    probes_per_second = 20
+    found = simulated(candidate, step, per_second=1000, runs=60, probes_per_second=probes_per_second)
     window = step.window // streams.BIN
     for slot in (found.candidate, found.stable):
         total = slot.total[:, window].sum()
         assert slot.errors[:, window].sum() / total == pytest.approx(candidate.errors, rel=0.03)
         assert found.slow(slot, streams.SLOW)[:, window].sum() / total == pytest.approx(candidate.slow, rel=0.03)
-        assert slot.probes_failed[:, window].sum() / (60 * step.window) == pytest.approx(candidate.down, rel=0.25)
+        assert slot.probes_failed[:, window].sum() / (60 * step.window * probes_per_second) == pytest.approx(candidate.down, rel=0.25)
     # Traffic drifts over the day by up to 30 %, and each run is at a time of its own.
     assert found.candidate.total[:, window].mean() == pytest.approx(0.5 * 1000 * step.window, rel=0.1)
 
