@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.decisions_model.candidates import CURVE
 from benchmarks.decisions_model.rollouts import Result
+from benchmarks.decisions_model.search import cost
 
 INK, COLOURS = "#222222", ("#d1495b", "#3366a8", "#66a182", "#edae49", "#8d6a9f", "#767676")
 
@@ -36,12 +37,65 @@ def tables(level: Mapping[str, Any], ours: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def summary(levels: list[Mapping[str, Any]], ours: str) -> str:
+    """All levels side by side: the engine, the rules at their best, and the rules as documented."""
+    return "\n\n".join(
+        [
+            "\n## All levels",
+            _engine(levels, ours),
+            f"Best settings: times the bad requests that {ours} serves (failures missed)",
+            _best(_compared(levels), ours),
+            "Documented settings: false rollbacks at half of the limits / failures missed",
+            _documented(levels, ours),
+        ]
+    )
+
+
+def _engine(levels: list[Mapping[str, Any]], ours: str) -> str:
+    rows = [("level", *(f"false rollbacks, {candidate}" for candidate in levels[0]["alone"]), "failures missed")]
+    for level in levels:
+        false = [results[ours].promoted for results in level["alone"].values()]
+        told = [
+            f"{share(1 - promoted.mean())} ({share(low)} to {share(high)})"
+            for promoted in false
+            for low, high in [interval(int((~promoted).sum()), len(promoted))]
+        ]
+        rows.append((level["level"].name, *told, _missed([results[ours] for results in level["broken"].values()])))
+    return _markdown(rows)
+
+
+def _best(levels: list[Mapping[str, Any]], ours: str) -> str:
+    """By the measure that the settings were chosen by."""
+    rows = [("level", *(levels[0]["keeps"] if levels else ()))]
+    for level in levels:
+        results = level["broken"].values()
+        mine = cost(result[ours] for result in results)
+        theirs = {name: [result[name] for result in results] for name in level["keeps"]}
+        rows.append((level["level"].name, *(f"{math.exp(cost(found) - mine):.1f} ({_missed(found)})" for found in theirs.values())))
+    return _markdown(rows)
+
+
+def _documented(levels: list[Mapping[str, Any]], ours: str) -> str:
+    rows = [("rule", *(level["level"].name for level in levels))]
+    for name in [ours, *(name for name in levels[0]["settings"] if name not in levels[0]["keeps"])]:
+        told = []
+        for level in levels:
+            false = 1 - level["healthy"]["half of the limits"][name].promoted.mean()
+            told.append(f"{share(false)} / {_missed([results[name] for results in level['broken'].values()])}")
+        rows.append((name, *told))
+    return _markdown(rows)
+
+
+def _missed(results: list[Result]) -> str:
+    return share(np.mean([result.promoted.mean() for result in results]))
+
+
 def _by_rule(level: Mapping[str, Any]) -> str:
     """False rollbacks by healthy candidate, and failures missed, over all broken candidates."""
     rows = [("rule", *(f"false rollbacks, {candidate}" for candidate in level["healthy"]), "failures missed")]
     for name in next(iter(level["healthy"].values())):
         false = [share(1 - results[name].promoted.mean()) for results in level["healthy"].values()]
-        rows.append((name, *false, share(np.mean([results[name].promoted.mean() for results in level["broken"].values()]))))
+        rows.append((name, *false, _missed([results[name] for results in level["broken"].values()])))
     return _markdown(rows)
 
 
@@ -142,7 +196,7 @@ def _draw_promotion(levels: list[Mapping[str, Any]], ours: str) -> Any:
     with_probes = [level for level in levels if level["probes_curve"]]
     for level, style in zip(with_probes, ("-", "--", ":", "-."), strict=False):
         _curve(panels[0][-1], level["probes_curve"], ours, colour=COLOURS[0], label=_title(level), style=style)
-    panels[0][-1].set(title="probes", xlabel="true share of failed probes / limit")
+    panels[0][-1].set(title="probes", xlabel="failed probes / limit")
     panels[0][-1].legend(frameon=False, fontsize=6)
     panels[0][0].set_ylabel("promoted")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)

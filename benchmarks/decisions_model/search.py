@@ -26,11 +26,11 @@ def best(
     allowed = sum(int((~engine.promoted).sum()) for engine, _rules in healthy)
     false = {rule: sum(int((~rules[rule].promoted).sum()) for _engine, rules in healthy) for rule in settings}
     least = max(allowed, min(false.values()))
-    costs = {rule: _cost(rules[rule] for _engine, rules in broken) for rule, count in false.items() if count <= least}
+    costs = {rule: cost(rules[rule] for _engine, rules in broken) for rule, count in false.items() if count <= least}
     chosen = min(costs, key=costs.__getitem__)
     return chosen, false[chosen] <= allowed
 
 
-def _cost(results: Iterable[Result]) -> float:
+def cost(results: Iterable[Result]) -> float:
     """The geometric mean over faults of the bad requests served on average, so that no single fault outweighs the others."""
     return float(np.mean([np.log1p(result.served.mean()) for result in results]))

@@ -24,7 +24,7 @@ def short(index, window=600, hold=300):
     return replace(step, gate={**step.gate, "window_seconds": window, "hold_seconds": hold})
 
 
-def simulated(candidate, step, per_second=100, runs=20, seed=1, probes_per_second=1):
+def simulated(candidate, step, per_second=100, *, runs=20, seed=1, probes_per_second=1):
     return streams.simulate(np.random.default_rng(seed), candidate, step, streams.Traffic(per_second, probes_per_second), runs)
 
 
