@@ -198,7 +198,8 @@ def main() -> int:
     """Simulate, judge, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs: about a minute")
-    parser.add_argument("--level", type=int, action="append", help="only these requests a second (1, 10, 100, 1000)")
+    levels = sorted({level.traffic.per_second for level in LEVELS})
+    parser.add_argument("--level", type=int, action="append", choices=levels, help="only so many requests a second")
     parser.add_argument("--hold", type=float, help="another hold, in seconds, in all steps")
     parser.add_argument("--plan", default="", help="levibot_plan_overrides, as YAML")
     parser.add_argument("--checks", default="", help="levibot_checks_overrides, as YAML")
