@@ -136,6 +136,10 @@ options:
     description: More to be recorded with O(state=opened) or O(state=closed), as plain JSON.
     type: dict
     default: {}
+  brief:
+    description: With O(state=exported) returns of each gate's looks the last one only, without its samples.
+    type: bool
+    default: false
   dest:
     description: Where O(state=exported) writes the lines, by one rename and with mode 0600.
     type: path
@@ -330,6 +334,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "gone": {"type": "str", "default": ""},
     "outcome": {"type": "str", "choices": ["promoted", "rolled_back", "failed", "held", "aborted"]},
     "data": {"type": "dict", "default": {}},
+    "brief": {"type": "bool", "default": False},
     "dest": {"type": "path"},
 }
 REQUIRED_IF = [
@@ -413,7 +418,8 @@ def exported(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         result: dict[str, Any] = {"changed": False, "rollout": rollout or "", "chain": _chain(ledger.verify())}
         result["lock"] = lock.to_dict(store.clock()) if lock else None
         if not params["dest"]:
-            return {**result, "entries": [entry.to_dict() for entry in ledger.read(rollout)]}
+            entries = [entry.to_dict() for entry in ledger.read(rollout)]
+            return {**result, "entries": essence(entries) if params["brief"] else entries}
         return {**result, "dest": params["dest"], "changed": ledger.export(params["dest"], rollout, dry_run=check_mode)}
 
 

@@ -13,7 +13,11 @@ MOMENTARY = {"id": "script", "kind": "command", "mode": "enforce"}
 
 
 def look(at, covered=None):
-    return {"started_at": 1000.0, "at_seconds": at, "state": {"judge": {"checks": {"script": {"covered": at if covered is None else covered}}}}}
+    return {
+        "started_at": 1000.0,
+        "at_seconds": at,
+        "state": {"judge": {"checks": {"script": {"covered": at if covered is None else covered}}}},
+    }
 
 
 def goes_on(of, elapsed, *checks, **times):

@@ -199,7 +199,7 @@ def test_a_page_of_rubbish_is_one_clear_error(path, at):
     with path.open("r+b") as file:
         file.seek(at)
         file.write(os.urandom(2000))
-    with pytest.raises(LedgerError, match="damaged|cannot be read|broken"), Ledger(path) as ledger:
+    with pytest.raises(LedgerError, match=r"damaged|cannot be read|broken"), Ledger(path) as ledger:
         ledger.check_file()
         list(ledger.read())
         if not ledger.verify().intact:

@@ -162,7 +162,9 @@ def test_a_rollback_that_was_begun_is_finished():
 
 
 def test_a_warning_lets_pass_as_the_plan_says():
-    warns = entry("opened", **{**OPENED["data"], "steps": [{"weight": 10, "gate": {"id": S1, "on_fail": "warn"}}, OPENED["data"]["steps"][1]]})
+    warns = entry(
+        "opened", **{**OPENED["data"], "steps": [{"weight": 10, "gate": {"id": S1, "on_fail": "warn"}}, OPENED["data"]["steps"][1]]}
+    )
     record = [warns, *DEPLOYED[1:], *step(S1, "fail")]
     assert where(told(record, edge(10))) == ("resume", "steps", S2, 1, False)
 
