@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.levibot.transition.plugins.module_utils.ledger.standing import BACK, REFUSE, Told, decide, read
+from ansible_collections.levibot.transition.plugins.module_utils.ledger.standing import BACK, REFUSE, RESUME, Told, decide, read
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.story import span, tell_at
 
 Edges = Mapping[str, Mapping[str, Any]]
@@ -141,6 +141,9 @@ def _split(entries: list[Mapping[str, Any]], told: Told, raw: Edges, edges: Edge
     answer = decide(entries, {name: raw[name] for name in answering}, about["version"], about["plan_digest"])
     if answer["do"] in (REFUSE, BACK) or answer.get("close"):
         found.append(f"{answer['why'] or answer['close']}")
+    gone = [name for name in answering if raw[name].get("expired") or raw[name].get("expired_notes")]
+    if gone and answer["do"] == RESUME:
+        found.append(f"the canary has expired on {', '.join(gone)}: a run that is started again sets its step's weight anew")
     return found
 
 
@@ -228,7 +231,8 @@ def _said_of_lock(lock: Mapping[str, Any] | None, rollout: Mapping[str, Any] | N
         return "Nobody works on it: start the same playbook again to continue." if interrupted else "Nobody holds the lock."
     owner = lock["owner"]
     who = f"{owner['user']}@{owner['host']} (process {owner['pid']})"
-    return f"lock: {who} since {tell_at(lock['since'])}, last heartbeat {span(lock['heartbeat_age_seconds'])} ago"
+    gone = "; that process is gone, so start the same playbook again to continue" if lock.get("gone") else ""
+    return f"lock: {who} since {tell_at(lock['since'])}, last heartbeat {span(lock['heartbeat_age_seconds'])} ago{gone}"
 
 
 def _said_of_slot(host: str, slot: str, there: Mapping[str, Any]) -> list[str]:

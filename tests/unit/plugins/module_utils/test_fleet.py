@@ -100,6 +100,7 @@ def test_a_rollout_on_its_way():
         ({"edge-1": edge(10), "edge-2": edge(33)}, {}, "moved the split on edge-2"),
         ({"edge-1": edge(10), "edge-2": edge(33)}, {}, "the edges do not agree"),
         ({"edge-1": edge()}, {}, "taken back on edge-1"),
+        ({"edge-1": edge(expired_notes=[{"file": "expired-1"}])}, {}, "the canary has expired on edge-1"),
         ({"edge-1": {"unreachable": True}}, {}, "edge edge-1 could not be asked: cannot be reached"),
         ({"edge-1": edge(10, problems=[{"path": "edge_run_dir", "found": "no heartbeat"}])}, {}, "no heartbeat"),
         ({"edge-1": edge(10)}, {"app-1": {"failed": True, "msg": "no python"}}, "app host app-1: no python"),
@@ -134,6 +135,8 @@ def test_without_a_ledger_the_fleet_is_shown_all_the_same():
 def test_an_interrupted_rollout_says_how_it_goes_on():
     nobody = {**ledger(*SOAKING), "lock": None}
     assert "start the same playbook again" in screen(status(nobody, {"edge-1": edge(10)}, {}, now=0))
+    gone = {**ledger(*SOAKING), "lock": {**LOCK, "gone": True}}
+    assert "that process is gone" in screen(status(gone, {"edge-1": edge(10)}, {}, now=0))
 
 
 def test_what_it_is_given_stays_as_it_was():
