@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -25,6 +27,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.sources import 
 from ansible_collections.levibot.transition.plugins.module_utils.sources.options import SOURCES, SUBJECT
 from ansible_collections.levibot.transition.plugins.module_utils.sources.window import Window
 from ansible_collections.levibot.transition.plugins.plugin_utils import screen
+from ansible_collections.levibot.transition.plugins.plugin_utils.owner import OrphanError, owner
 from ansible_collections.levibot.transition.plugins.plugin_utils.recorder import Recorder, RecordError
 from ansible_collections.levibot.transition.plugins.plugin_utils.soak import Hands, Samples, Soak, StoppedError
 
@@ -41,7 +44,8 @@ ARGUMENTS: dict[str, Any] = {
     "started_at": {"type": "float"},
     "state": {"type": "dict"},
     "ledger": {"type": "dict", "options": {"path": {"type": "path", "required": True}, "rollout": {"type": "str", "required": True}}},
-    "record_every": {"type": "float", "default": 60.0},
+    "expires_at": {"type": "str", "default": ""},
+    "record_every": {"type": "float", "default": 15.0},
     "max_clock_skew_seconds": {"type": "float", "default": 2.0},
     "screen": {"type": "str", "choices": ["auto", "live", "plain", "quiet"], "default": "auto"},
 }
@@ -58,8 +62,10 @@ class ActionModule(ActionBase):
         args = self._arguments()
         if self._task.check_mode:
             return _unjudged(args["gate"])
-        run = _Run(args, self._asker(args, task_vars), self._recorder(args, task_vars), self._screen(args))
-        verdict = run.soak(Guard())
+        guard = Guard()
+        run = _Run(args, self._asker(args, task_vars), self._recorder(args, task_vars), self._screen(args), screen.last_words(os.getppid()))
+        with guard.watching():
+            verdict = run.soak(guard)
         return self._conclude(args["gate"], verdict, run.result(verdict))
 
     def _arguments(self) -> dict[str, Any]:
@@ -89,17 +95,21 @@ class ActionModule(ActionBase):
 
     def _recorder(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> Recorder:
         ledger = args.get("ledger")
+        try:
+            here = owner().to_dict() if ledger else None
+        except OrphanError as problem:
+            raise AnsibleActionFail(str(problem), result={"lost": "orphan"}) from problem
 
         def write(entries: list[dict[str, Any]]) -> None:
             if not ledger:
                 return
-            asked = {"path": ledger["path"], "rollout": ledger["rollout"], "state": "recorded", "entries": entries}
+            asked = {"path": ledger["path"], "rollout": ledger["rollout"], "state": "recorded", "entries": entries, "owner": here}
             try:
                 answer = self._execute_module("levibot.transition.ledger", asked, task_vars=task_vars)
             except AnsibleError as problem:
                 raise RecordError(f"the ledger cannot be written: {problem}") from problem
             if answer.get("failed"):
-                raise RecordError(f"the ledger cannot be written: {answer.get('msg', 'no reason given')}")
+                raise RecordError(f"the ledger cannot be written: {answer.get('msg', 'no reason given')}", answer.get("lost", ""))
 
         return Recorder(write, args["record_every"])
 
@@ -115,17 +125,42 @@ class ActionModule(ActionBase):
 
 
 class Guard:
-    """Says when to go: the one place for it. Signal handlers set `reason`; the soak notices within a second."""
+    """Says when to go: the one place for it. A signal interrupts whatever is being waited for, but never a writing into the ledger."""
 
     def __init__(self) -> None:
         self.reason = ""
         self._parent = os.getppid()
+        self._shields = 0
 
     def __call__(self) -> None:
         # A controlling process that is killed leaves its workers alive, and nobody then acts on a verdict.
         if os.getppid() != self._parent:
             self.reason = self.reason or "the controlling process is gone"
         if self.reason:
+            raise StoppedError(self.reason)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Handles the signals by which ansible-playbook ends its workers. An action runs in its worker's main thread."""
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+
+    def _signalled(self, number: int, _frame: Any) -> None:
+        first = not self.reason
+        self.reason = self.reason or f"{signal.Signals(number).name} was received"
+        if first and not self._shields:
             raise StoppedError(self.reason)
 
 
@@ -192,35 +227,70 @@ class _TargetAsker(Asker):
 class _Run:
     """One gate on its way: puts judge, sources, ledger and screen together."""
 
-    def __init__(self, args: dict[str, Any], ask: Asker, recorder: Recorder, view: screen.Screen) -> None:
+    def __init__(
+        self, args: dict[str, Any], ask: Asker, recorder: Recorder, view: screen.Screen, last_words: Callable[[str], None] = display.display
+    ) -> None:
         self._args = args
         self._gate = args["gate"]
         self._ask = ask
         self._recorder = recorder
         self._screen = view
+        self._last_words = last_words
+        self._guard: Any = None
+        self._lost = ""
         self._judge = Judge(self._gate, (args.get("state") or {}).get("judge"))
         self._last: Look | None = None
         self._started_at = 0.0
 
-    def soak(self, guard: Callable[[], None]) -> Verdict:
+    def soak(self, guard: Guard) -> Verdict:
         """The verdict, which is in the ledger when this returns. What cannot be recorded did not pass."""
-        hands = Hands(self._ask, self._seen, self._screen.tick, guard)
+        self._guard = guard
+        hands = Hands(self._ask, self._seen, self._tick, guard)
         soak = Soak(self._gate, self._judge, hands, started_at=self._args.get("started_at"))
         self._started_at = soak.started_at
         try:
             verdict = soak.run()
         except StoppedError as stop:
-            verdict = self._judge.cut_short(max(0.0, soak.elapsed), str(stop))
+            with guard.shielded():
+                self._stopped(soak, str(stop))
+        except BaseException:
+            # A task's timeout, say. What was seen until then is kept, if it can be, and the task fails as it was going to.
+            with guard.shielded(), contextlib.suppress(RecordError):
+                self._recorder.flush()
+            raise
         self._screen.end(self._last)
         self._recorder.add("verdict", soak.now, verdict.to_dict() | {"window": self._window(verdict), "reason": self._explained(verdict)})
         try:
-            self._recorder.flush()
+            with guard.shielded():
+                self._recorder.flush()
         except RecordError as problem:
             raise AnsibleActionFail(
                 f"Gate {self._gate['id']}: {verdict.verdict}, but {problem}. What is not recorded does not count.",
-                result={**self.result(verdict), "verdict": "fail", "safe": False, "breach": False, "failed": True},
+                result={**self.result(verdict), **self._unfinished(problem.lost)},
             ) from problem
         return verdict
+
+    def _stopped(self, soak: Soak, why: str) -> NoReturn:
+        """Ends without a verdict, so that a run that continues finds the gate undecided, and says what holds now."""
+        verdict = self._judge.cut_short(max(0.0, soak.elapsed), why)
+        self._screen.end(self._last)
+        told = f"{self._explained(verdict)} There is no verdict. {self._what_holds()}"
+        self._last_words(told)
+        note = {"action": "interrupted", "gate": self._gate["id"], "text": f"{self._gate['id']} was interrupted: {why}", "reason": why}
+        self._recorder.add("note", soak.now, note)
+        try:
+            self._recorder.flush()
+        except RecordError as problem:
+            self._lost = self._lost or problem.lost
+        raise AnsibleActionFail(told, result={**self.result(verdict), **self._unfinished(self._lost), "interrupted": True})
+
+    def _what_holds(self) -> str:
+        until = self._args.get("expires_at")
+        weight = f"The candidate keeps its weight until {until}: then each edge takes its canary back by itself. " if until else ""
+        return f"{weight}Start the same playbook again to continue; playbooks/withdraw.yml takes the traffic back now."
+
+    def _unfinished(self, lost: str) -> dict[str, Any]:
+        return {"verdict": "fail", "safe": False, "breach": False, "failed": True, **({"lost": lost} if lost else {})}
 
     def result(self, verdict: Verdict) -> dict[str, Any]:
         """Small and plain: the whole history is in the ledger."""
@@ -256,9 +326,20 @@ class _Run:
             },
         )
         self._screen.look(look)
+        self._record(self._recorder.flush_if_due)
+
+    def _tick(self, elapsed: float) -> None:
+        self._screen.tick(elapsed)
+        self._record(self._recorder.beat_if_due)
+
+    def _record(self, write: Callable[[], None]) -> None:
         try:
-            self._recorder.flush_if_due()
+            with self._guard.shielded():
+                write()
         except RecordError as problem:
+            if problem.lost:
+                self._lost = problem.lost
+                raise StoppedError(str(problem)) from problem
             display.display(f"{self._gate['id']}: {problem}; it will be tried again")
 
     def _state(self) -> dict[str, Any]:

@@ -61,10 +61,16 @@ options:
         tell of other minutes; what it says then is an error, and the gate is blind if that lasts.
     type: float
     default: 2.0
+  expires_at:
+    description: When the edges take the canary back by themselves. Named in the message of a gate that is interrupted.
+    type: str
+    default: ""
   record_every:
-    description: Looks are written together, at least every so many seconds and at the verdict.
+    description:
+      - Looks are written together, at least every so many seconds and at the verdict. Each writing is a heartbeat of the ledger's lock, and
+        happens for that alone where there was no look.
     type: float
-    default: 60.0
+    default: 15.0
   screen:
     description:
       - How the soak is shown. V(auto) and V(live) draw one block in place on a terminal that somebody watches, and plain lines elsewhere,
@@ -171,6 +177,18 @@ samples_at:
   returned: when judged
   type: str
   sample: /var/lib/levibot/ledger.db, rollout 20261124T112200Z-v1.8.0-beta
+interrupted:
+  description:
+    - Whether the gate was interrupted by a signal, by the end of ansible-playbook or by another run that took the rollout over. There is no
+      verdict in the ledger then, so that a run that is started again continues the soak.
+  returned: when it was
+  type: bool
+  sample: true
+lost:
+  description: How the run has lost its rollout, see M(levibot.transition.ledger).
+  returned: when it has
+  type: str
+  sample: taken_over
 state:
   description: What continues this gate as O(state), together with RV(window.started_at) as O(started_at).
   returned: when judged

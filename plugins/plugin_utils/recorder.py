@@ -18,7 +18,11 @@ KEPT = 1000
 
 
 class RecordError(Exception):
-    """The ledger did not take the entries; they are kept for the next try."""
+    """The ledger did not take the entries; they are kept for the next try. ``lost``: it never will, see module ledger."""
+
+    def __init__(self, message: str, lost: str = "") -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class Recorder:
@@ -46,6 +50,12 @@ class Recorder:
     def flush_if_due(self) -> None:
         if self._entries and (self._clock() - self._tried_at >= self._every or self._since_tried >= WRITTEN_AT_ONCE):
             self.flush()
+
+    def beat_if_due(self) -> None:
+        """A sign of life, also where there is nothing to tell: nobody else may take the rollout over meanwhile."""
+        if self._clock() - self._tried_at >= self._every:
+            self._tried_at = self._clock()
+            self._write([]) if not self._entries else self.flush()
 
     def flush(self) -> None:
         """Write all; raises RecordError."""

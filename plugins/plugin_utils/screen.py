@@ -10,6 +10,7 @@ read there is none. AWX runs ansible-playbook on a pseudo-terminal that nobody w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -167,6 +168,21 @@ def terminal_of(pid: int, environment: Mapping[str, str]) -> str | None:
         return path if os.isatty(terminal) else None
     finally:
         os.close(terminal)
+
+
+def last_words(pid: int) -> Show:
+    """Writes where ansible-playbook itself writes its errors: when it is ending, nobody shows what a worker has to say."""
+    try:
+        # Not blocking, since a pipe may be full; and a terminal must not become this worker's own.
+        stream = os.open(f"/proc/{pid}/fd/2", os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return lambda _text: None
+
+    def show(text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(stream, f"\n{text}\n".encode())
+
+    return show
 
 
 def columns_of(path: str) -> int:

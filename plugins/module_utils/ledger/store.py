@@ -21,9 +21,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries import GENESIS, Draft, Entry, broken_at, link
+from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries import (
+    GENESIS,
+    Draft,
+    Entry,
+    broken_at,
+    canonical,
+    draft,
+    link,
+    timestamp,
+)
+from ansible_collections.levibot.transition.plugins.module_utils.ledger.lock import STALE_SECONDS, Clock, Lock, Owner, boot_id, may_take
 
 BUSY_TIMEOUT_SECONDS = 10.0
+
+DAMAGED = (
+    "keep it and its -wal file for the audit, and restore a copy or set levibot_ledger_path to another file. "
+    "Taking the traffic back needs no ledger"
+)
 
 # "LeVi": tells a ledger from any other SQLite file that a wrong path may lead to.
 APPLICATION_ID = 0x4C655669
@@ -44,6 +59,24 @@ MIGRATIONS = (
     CREATE TRIGGER entries_never_change BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
     CREATE TRIGGER entries_never_go BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
     """,
+    # Who writes now, which is no part of the chain; and the runs that have lost the lock, which must not write any more.
+    """
+    CREATE TABLE lock (
+        only     INTEGER PRIMARY KEY CHECK (only = 1),
+        rollout  TEXT NOT NULL,
+        owner    TEXT NOT NULL,
+        since    TEXT NOT NULL,
+        wall     REAL NOT NULL,
+        boottime REAL NOT NULL,
+        boot_id  TEXT NOT NULL
+    );
+    CREATE TABLE lost (
+        token TEXT PRIMARY KEY,
+        at    TEXT NOT NULL,
+        how   TEXT NOT NULL,
+        why   TEXT NOT NULL
+    );
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -58,13 +91,29 @@ _REMEDIES = (
     ("readonly", "it cannot be written", "check the file system, the owner and the mode"),
     ("unable to open", "it cannot be opened", "check that the folder exists and may be written"),
     ("locked", "another process keeps it locked", "see who has it open (fuser), and try again"),
-    ("not a database", "it is not a ledger", "give another path"),
-    ("malformed", "the file is damaged", "keep it for the audit and restore a copy, or give another path"),
+    ("not a database", "it is not a ledger, or a damaged one", DAMAGED),
+    ("malformed", "the file is damaged", DAMAGED),
 )
 
 
 class LedgerError(Exception):
     """The ledger cannot be used; the message names the file, the cause and what to do."""
+
+
+class LockedError(LedgerError):
+    """Another run holds the lock."""
+
+    def __init__(self, message: str, holder: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class LostError(LedgerError):
+    """The run had the lock and has lost it: it must go on no more. ``how``: ``taken_over``, or ``closed`` by somebody else."""
+
+    def __init__(self, message: str, how: str) -> None:
+        super().__init__(message)
+        self.how = how
 
 
 @dataclass(frozen=True)
@@ -113,17 +162,64 @@ class Ledger:
             self._connection.close()
             self._connection = None
 
-    def append(self, drafts: Iterable[Draft]) -> list[Entry]:
-        """Records all of them in one transaction, or none."""
+    def append(self, drafts: Iterable[Draft], owner: Owner | None = None, *, locks: bool = False, ends: str = "") -> list[Entry]:
+        """Records all of them in one transaction, or none. With an owner, one that has lost the lock is refused, and the holder's
+        heart beats. ``locks``: only with the lock, which is taken if it is free. ``ends``: this rollout is over, and with it its lock.
+        """
         with self._one_clear_error(), self._transaction() as connection:
-            seq, previous = _head(connection)
-            entries = []
-            for item in drafts:
-                entry = link(item, seq + 1, previous)
-                connection.execute(_INSERT, _row(entry))
-                entries.append(entry)
-                seq, previous = entry.seq, entry.hash
-            return entries
+            items = list(drafts)
+            now = clock()
+            if owner:
+                self._refuse_lost(connection, owner)
+                if locks:
+                    self._take(connection, owner, items[0].rollout, now)
+                _beat(connection, owner, now)
+            if ends:
+                _end(connection, ends, owner, now)
+            return _append(connection, items)
+
+    def acquire(
+        self, owner: Owner, rollout: str = "", *, stale_seconds: float = STALE_SECONDS, gone: str = "", take_over: bool = False
+    ) -> Lock:
+        """Takes the lock for a rollout that is open (or none yet), or keeps it. Raises LockedError. A take-over is recorded."""
+        with self._one_clear_error(), self._transaction() as connection:
+            self._refuse_lost(connection, owner)
+            return self._take(connection, owner, rollout, clock(), stale_seconds=stale_seconds, gone=gone, take_over=take_over)
+
+    def would_acquire(self, owner: Owner, *, stale_seconds: float = STALE_SECONDS, gone: str = "", take_over: bool = False) -> Lock | None:
+        """As acquire, without taking it: the lock as it is, or LockedError."""
+        held, now = self.lock(), clock()
+        if held and may_take(held, owner, now, stale_seconds=stale_seconds, gone=gone, take_over=take_over) is None:
+            raise self._locked(held, now, stale_seconds)
+        return held
+
+    def _locked(self, held: Lock, now: Clock, stale_seconds: float) -> LockedError:
+        text = (
+            f"ledger {self.path}: {held.text(now)}. It goes to another run by itself when its process is gone or {stale_seconds:g} s "
+            "after the last heartbeat; if you know that nobody works on it, take it over with -e levibot_take_over=true"
+        )
+        return LockedError(text, held.to_dict(now))
+
+    def release(self, owner: Owner) -> bool:
+        """Gives the lock up. Says whether this owner had it."""
+        with self._one_clear_error(), self._transaction() as connection:
+            lock = _lock(connection)
+            mine = lock is not None and lock.owner.token == owner.token
+            if mine:
+                connection.execute("DELETE FROM lock")
+            return mine
+
+    def lock(self) -> Lock | None:
+        """Who holds it now."""
+        with self._one_clear_error():
+            return _lock(self._connection) if self._connection is not None else None
+
+    def check_file(self) -> None:
+        """Raises LedgerError where the file is damaged in a place that nobody has read yet."""
+        with self._one_clear_error():
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] if self._connection is not None else "ok"
+        if found != "ok":
+            raise LedgerError(f"ledger {self.path}: the file is damaged ({found}); {DAMAGED}")
 
     def read(self, rollout: str | None = None, kind: str | None = None) -> Iterator[Entry]:
         """The entries in order: of all rollouts and kinds, or of one."""
@@ -138,6 +234,13 @@ class Ledger:
                 return None
             row = self._connection.execute("SELECT rollout FROM entries ORDER BY kind = 'opened' DESC, seq DESC LIMIT 1").fetchone()
             return row[0] if row else None
+
+    def open_rollout(self) -> str | None:
+        """The rollout that was opened last, if nobody has closed it."""
+        rollout = self.latest_rollout()
+        opened = rollout and any(True for _entry in self.read(rollout, "opened"))
+        closed = rollout and any(True for _entry in self.read(rollout, "closed"))
+        return rollout if opened and not closed else None
 
     def verify(self) -> Chain:
         """Walks the whole chain, to the first entry that is not what it should be."""
@@ -154,6 +257,37 @@ class Ledger:
     def export(self, dest: str | Path, rollout: str | None = None, dry_run: bool = False) -> bool:
         """Writes the entries as JSON lines, atomically. Says whether the file changed, or would."""
         return write_atomically(dest, "".join(entry.to_line() + "\n" for entry in self.read(rollout)), dry_run)
+
+    def _refuse_lost(self, connection: sqlite3.Connection, owner: Owner) -> None:
+        row = connection.execute("SELECT at, how, why FROM lost WHERE token = ?", (owner.token,)).fetchone()
+        if row:
+            raise LostError(f"ledger {self.path}: this run has lost the rollout and must not go on: {row[2]} at {row[0]}", row[1])
+
+    def _take(
+        self,
+        connection: sqlite3.Connection,
+        owner: Owner,
+        rollout: str,
+        now: Clock,
+        *,
+        stale_seconds: float = STALE_SECONDS,
+        gone: str = "",
+        take_over: bool = False,
+    ) -> Lock:
+        held = _lock(connection)
+        why = may_take(held, owner, now, stale_seconds=stale_seconds, gone=gone, take_over=take_over)
+        if why is None and held:
+            raise self._locked(held, now, stale_seconds)
+        if held and why not in ("own", "free"):
+            _lose(connection, held, "taken_over", f"{owner.text} took it over, since {why},", now)
+            told = {"action": "take_over", "from": held.owner.to_dict(), "to": owner.to_dict(), "held_since": held.since}
+            text = f"{owner.text} took the lock over from {held.owner.text}: {why}"
+            _append(connection, [draft(rollout or held.rollout or "lock", "note", {**told, "text": text, "reason": why})])
+        taken = Lock(rollout, owner, held.since if held and why == "own" else timestamp(now.wall), now)
+        connection.execute("DELETE FROM lock")
+        values = (taken.rollout, canonical(owner.to_dict()), taken.since, now.wall, now.boottime, now.boot_id)
+        connection.execute("INSERT INTO lock VALUES (1, ?, ?, ?, ?, ?, ?)", values)
+        return taken
 
     def _connect(self, writable: bool) -> sqlite3.Connection:
         uri = f"{self.path.as_uri()}?mode={'rw' if writable else 'ro'}"
@@ -234,8 +368,14 @@ class Ledger:
             raise LedgerError(f"ledger {self.path}: {text}") from exc
         except OSError as exc:
             raise LedgerError(_os_error("ledger", self.path, exc)) from exc
-        except json.JSONDecodeError as exc:
-            raise LedgerError(f"ledger {self.path}: an entry cannot be read ({exc}); keep the file for the audit") from exc
+        except (LookupError, TypeError, ValueError) as exc:
+            # A damaged page can hold anything where JSON belongs.
+            raise LedgerError(f"ledger {self.path}: an entry cannot be read ({exc}); {DAMAGED}") from exc
+
+
+def clock() -> Clock:
+    """The clocks of this host, which keeps the ledger."""
+    return Clock(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), boot_id())
 
 
 def write_atomically(dest: str | Path, text: str, dry_run: bool = False) -> bool:
@@ -344,6 +484,43 @@ def _last_given(connection: sqlite3.Connection) -> int:
     """The highest number ever given: SQLite remembers it, so entries cut off at the end do not go unseen."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return row[0] if row else 0
+
+
+def _append(connection: sqlite3.Connection, drafts: Iterable[Draft]) -> list[Entry]:
+    seq, previous = _head(connection)
+    entries = []
+    for item in drafts:
+        entry = link(item, seq + 1, previous)
+        connection.execute(_INSERT, _row(entry))
+        entries.append(entry)
+        seq, previous = entry.seq, entry.hash
+    return entries
+
+
+def _lock(connection: sqlite3.Connection) -> Lock | None:
+    if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'lock'").fetchone()[0]:
+        return None  # read only, and written by an older release
+    row = connection.execute("SELECT rollout, owner, since, wall, boottime, boot_id FROM lock").fetchone()
+    return Lock(row[0], Owner.of(json.loads(row[1])), row[2], Clock(*row[3:])) if row else None
+
+
+def _beat(connection: sqlite3.Connection, owner: Owner, now: Clock) -> None:
+    lock = _lock(connection)
+    if lock and lock.owner.token == owner.token:
+        connection.execute("UPDATE lock SET wall = ?, boottime = ?, boot_id = ?", (now.wall, now.boottime, now.boot_id))
+
+
+def _end(connection: sqlite3.Connection, rollout: str, owner: Owner | None, now: Clock) -> None:
+    """A rollout that is closed has no owner any more. A run that still thinks it is must not write on."""
+    lock = _lock(connection)
+    if lock and lock.rollout == rollout:
+        if owner is None or lock.owner.token != owner.token:
+            _lose(connection, lock, "closed", f"{owner.text if owner else 'somebody'} closed it", now)
+        connection.execute("DELETE FROM lock")
+
+
+def _lose(connection: sqlite3.Connection, lock: Lock, how: str, why: str, now: Clock) -> None:
+    connection.execute("INSERT OR REPLACE INTO lost VALUES (?, ?, ?, ?)", (lock.owner.token, timestamp(now.wall), how, why))
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:

@@ -54,10 +54,10 @@ def tell(lines: Iterable[str], chain: Mapping[str, Any] | None = None) -> dict[s
         "plan_digest": str(about.get("plan_digest") or ""),
         "opened_by": _who(about),
         "closed_by": _who(closed.data) if closed else "",
-        "opened_at": _clock(opened.at) if opened else "",
-        "closed_at": _clock(closed.at) if closed else "",
+        "opened_at": tell_at(opened.at) if opened else "",
+        "closed_at": tell_at(closed.at) if closed else "",
         "lasted": _lasted(mine[0].at, (closed or mine[-1]).at) if mine else "",
-        "last_entry_at": _clock(mine[-1].at) if mine else "",
+        "last_entry_at": tell_at(mine[-1].at) if mine else "",
         "outcome": _outcome(mine, closed, about, steps),
         "slots": [_slot(role, about[role]) for role in ("stable", "candidate") if isinstance(about.get(role), Mapping)],
         "steps": steps,
@@ -227,8 +227,8 @@ def _step(name: str, plan: Mapping[str, Any], entries: Sequence[Entry]) -> dict[
         "word": _SAID.get(word, word) or ("running" if looks else "begun" if entries else "not reached"),
         "tone": TONES.get(state, OPEN),
         "reached": bool(entries),
-        "began_at": _clock(entries[0].at) if entries else "",
-        "ended_at": _clock(verdict.at) if verdict else "",
+        "began_at": tell_at(entries[0].at) if entries else "",
+        "ended_at": tell_at(verdict.at) if verdict else "",
         "soaked": span(_number(said.get("at_seconds", last_look.get("at_seconds"))) or 0) if looks or verdict else "",
         "looks": len(looks),
         "paragraph": next((str(said[key]) for key in ("paragraph", "explanation", "msg", "reason") if said.get(key)), ""),
@@ -285,7 +285,7 @@ def _event(entry: Entry) -> dict[str, str]:
     if entry.kind == "approval":
         said.append(_who(data))
     return {
-        "at": _clock(entry.at),
+        "at": tell_at(entry.at),
         "kind": entry.kind,
         "step": _step_of(entry),
         "text": ", ".join(part for part in said if part),
@@ -357,7 +357,7 @@ def _number(value: Any) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _clock(at: str) -> str:
+def tell_at(at: str) -> str:
     return at.replace("T", " ")[:19]
 
 

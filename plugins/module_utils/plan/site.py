@@ -30,6 +30,7 @@ PREFIXES = (
     "report_",
     "validate_plan_",
     "replay_",
+    "status_",
 )
 
 
@@ -134,6 +135,7 @@ _PLAIN = {
     "levibot_prometheus_url": _url,
     "levibot_alertmanager_url": _url,
     "levibot_observe_from": _observe_from,
+    "levibot_lock_stale_seconds": _seconds,
     "levibot_max_clock_skew_seconds": _seconds,
 }
 _REQUIRED = ("levibot_version", "levibot_compose_file")

@@ -67,7 +67,7 @@ def test_what_cannot_be_recorded_is_no_breach() -> None:
 
     run = action._Run({"gate": gate}, Ask({}), Recorder(write, 0), screen.Quiet())
     with pytest.raises(AnsibleActionFail) as failed:
-        run.soak(lambda: None)
+        run.soak(action.Guard())
     assert failed.value.result["breach"] is False
     assert failed.value.result["verdict"] == "fail"
 
