@@ -270,7 +270,7 @@ class Host:
             for name in folders + files:
                 path = Path(folder, name)
                 if path.is_symlink():
-                    found[str(Path(below, name))] = (os.readlink(path), resolves(path), path.lstat().st_mtime)  # noqa: PTH115 (Python 3.9)
+                    found[str(Path(below, name))] = (str(path.readlink()), resolves(path), path.lstat().st_mtime)
         return found
 
     def containers(self) -> list[models.Container]:

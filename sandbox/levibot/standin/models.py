@@ -8,7 +8,6 @@ model whose file is not there is still listed. Without a `models` directory the 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ def load(data: Path, version: str, lost: bool) -> dict[str, Any]:
     link = data / "models/current"
     outside = link.parent.is_dir()
     if outside:
-        version = Path(os.readlink(link)).name if link.is_symlink() else ""
+        version = link.readlink().name if link.is_symlink() else ""
     meta = {
         name: {
             "version": version,
