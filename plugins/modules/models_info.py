@@ -150,6 +150,12 @@ unverified:
   elements: str
   returned: always
   sample: ["levibot-blue-api-1: tft 2025-10-14 is listed with found: false, which is a model that was not loaded"]
+link_problems:
+  description: Those of them that are about the links.
+  type: list
+  elements: str
+  returned: always
+  sample: ["the link current dangles: 2025-10-14 is not there"]
 mistakes:
   description: What a rollback would have to be refused for, each with where it is, what was found and what to do.
   type: list
@@ -372,7 +378,8 @@ def judge(
     names = wanted["names"] or known
     aims, mistakes = planned(wanted, directories, known)
     versions = wanted["versions"] if wanted["versions"] is not None else dict.fromkeys(names, wanted["version"] or wanted["date"])
-    unverified = link_problems(wanted, links, aims)
+    wrong_links = link_problems(wanted, links, aims)
+    unverified = list(wrong_links)
     changed_at = max((made for path, (_target, _there, made) in links.items() if path in aims or not aims), default=0.0)
     if not containers:
         mistakes.append(
@@ -405,6 +412,7 @@ def judge(
     return {
         "mistakes": mistakes,
         "unverified": unverified,
+        "link_problems": wrong_links,
         "directories": directories,
         "links": {path: target for path, (target, _there, _made) in links.items()},
         "wanted_links": {} if wanted["script"] else aims,

@@ -80,7 +80,6 @@ class Fleet:
             *options,
         ]
         done = subprocess.run(command, cwd=CHECKOUT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=90)
-        open("/tmp/models-plays", "a").write("=====%s %s\n" % (options, variables) + done.stdout + done.stderr)  # DEBUG
         return Played(done.returncode, done.stdout + done.stderr)
 
     def models(self, host: str) -> Path:
@@ -225,6 +224,15 @@ def test_check_mode_shows_the_links_and_changes_nothing(fleet: Fleet):
     assert fleet.state() == before
 
 
+def test_what_cannot_be_recorded_is_not_done(fleet: Fleet):
+    before = fleet.state()
+    played = fleet.play("-e", f"levibot_ledger_path={fleet.directory}", models_date="2025-10-14")
+    assert played.rc == 2, played.output
+    assert "what is not recorded is not done; -e models_ledger=false goes on without it" in played.said
+    assert "app1: not touched. app2: not touched." in played.said
+    assert fleet.state() == before
+
+
 def test_the_models_go_back_and_a_second_run_changes_nothing(fleet: Fleet):
     played = fleet.play(models_date="2025-10-14")
     assert played.rc == 0, played.output
@@ -244,7 +252,7 @@ def test_the_models_go_back_and_a_second_run_changes_nothing(fleet: Fleet):
 
 def test_a_model_that_is_not_found_takes_all_hosts_back(fleet: Fleet):
     before = fleet.loaded()
-    played = fleet.play(models_date="2025-10-12", models_wait_seconds=4)
+    played = fleet.play(models_date="2025-10-12", models_wait_seconds=12)
     assert played.rc == 2, played.output
     assert "tft 2025-10-12 is listed with found: false" in played.said
     assert "app1: verified, and taken back with the others. Back on 2025-10-14." in played.said
@@ -256,9 +264,9 @@ def test_a_model_that_is_not_found_takes_all_hosts_back(fleet: Fleet):
 
 
 def test_a_script_that_leaves_links_dangling_is_not_believed(fleet: Fleet):
-    played = fleet.play(models_date="2025-10-16", models_script="{{ site_script }}", models_wait_seconds=2)
+    played = fleet.play(models_date="2025-10-16", models_script="{{ site_script }}")
     assert played.rc == 2, played.output
-    assert "the link current dangles: 2025-10-16/nowhere is not there" in played.said
+    assert "ended well, and yet the link current dangles: 2025-10-16/nowhere is not there" in played.said
     assert "app1: " in played.said
     assert "Back on 2025-10-14." in played.said
     assert "app2: not touched." in played.said
