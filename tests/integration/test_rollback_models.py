@@ -89,10 +89,10 @@ class Fleet:
         label = f"com.docker.compose.project={PROJECT}-{host}-blue"
         return sorted(self.engine.containers.list(all=True, filters={"label": label}), key=lambda item: item.name)
 
-    def call(self, container: Any, path: str, body: Any = None) -> Any:
+    def call(self, container: Any, path: str, body: Any = None, method: str | None = None) -> Any:
         address = next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://{address}:8000{path}", data, {"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(f"http://{address}:8000{path}", data, {"Authorization": f"Bearer {TOKEN}"}, method=method)
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             return json.load(answer)
 
@@ -252,7 +252,7 @@ def test_the_models_go_back_and_a_second_run_changes_nothing(fleet: Fleet):
 
 def test_a_model_that_is_not_found_takes_all_hosts_back(fleet: Fleet):
     before = fleet.loaded()
-    played = fleet.play(models_date="2025-10-12", models_wait_seconds=12)
+    played = fleet.play(models_date="2025-10-12", models_wait_seconds=8)
     assert played.rc == 2, played.output
     assert "tft 2025-10-12 is listed with found: false" in played.said
     assert "app1: verified, and taken back with the others. Back on 2025-10-14." in played.said
@@ -283,3 +283,25 @@ def test_live_engines_are_not_interrupted(fleet: Fleet):
     assert "models_interrupt_live=true" in played.said
     assert fleet.state() == before
     fleet.call(first, "/engines/stop/BTC/USDT", {})
+
+
+def test_what_goes_neither_forward_nor_back_is_said(fleet: Fleet):
+    fleet.call(fleet.containers("app2")[0], "/sandbox/faults", {"lost_models": True}, "PUT")
+    played = fleet.play("--limit", "app2", models_date="2025-10-16", models_slot="blue", models_wait_seconds=4)
+    assert played.rc == 2, played.output
+    assert re.search(
+        r"2025-10-16 was not taken into service in blue. app2: .+ NOT BACK: levibot-test-models-app2-blue-api-1: ", played.said
+    )
+    kind, data = fleet.ledger()[-1]
+    assert (kind, data["outcome"]) == ("result", "not_back")
+    assert (fleet.models("app2") / "current").readlink().name == "2025-10-14", "the link is back all the same"
+
+
+def test_run_again_it_does_what_is_left(fleet: Fleet):
+    before = {item.name: item.attrs["State"]["StartedAt"] for host in INSTANCES for item in fleet.containers(host)}
+    (fleet.models("app2").parent / "faults.json").unlink()
+    played = fleet.play(models_date="2025-10-14", models_interrupt_live=True)
+    assert played.rc == 0, played.output
+    assert fleet.loaded() == everywhere("2025-10-14")
+    after = {item.name: item.attrs["State"]["StartedAt"] for host in INSTANCES for item in fleet.containers(host)}
+    assert {name for name in after if after[name] != before[name]} == {f"{PROJECT}-app2-blue-api-1"}
