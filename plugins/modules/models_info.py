@@ -105,6 +105,12 @@ options:
     description: How long to wait until all but the inference is as wanted. Looks once unless given.
     type: float
     default: 0
+  loading_seconds:
+    description:
+      - How long a model may still be loading, counted from when every instance is healthy and lists its models. What is not found by then
+        is not waited for any longer.
+    type: float
+    default: 15
   inference_seconds:
     description: How long to wait for an inference of each instance, after all else is as wanted.
     type: float
@@ -244,6 +250,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "headers": {"type": "dict", "default": {}, "no_log": True},
     "interrupt_live": {"type": "bool", "default": False},
     "wait_seconds": {"type": "float", "default": 0},
+    "loading_seconds": {"type": "float", "default": 15},
     "inference_seconds": {"type": "float", "default": 60},
     "call_timeout_seconds": {"type": "float", "default": 5},
 }
@@ -330,11 +337,14 @@ def resolves(link: Path) -> bool:
 def look(host: Host, clock: Any = time.monotonic, sleep: Any = time.sleep) -> dict[str, Any]:
     """Looks until all but the inference is as wanted or the time is over, then waits for an inference."""
     until = clock() + host.wanted["wait_seconds"]
+    answered = False
     while True:
         containers = host.containers()
         with ThreadPoolExecutor(max(1, len(containers))) as pool:
             answers = list(pool.map(host.ask, containers))
         seen = judge(host.wanted, host.directories(), host.links(), containers, answers)
+        if not answered and answers and all(answer["cards"] and not answer["problems"] for answer in answers):
+            answered, until = True, min(until, clock() + host.wanted["loading_seconds"])
         if not seen["unverified"] or clock() >= until:
             break
         sleep(POLL_SECONDS)

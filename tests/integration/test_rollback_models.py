@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -151,7 +150,7 @@ def fleet(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (directory / "run").mkdir()
     (directory / "lib/stable").write_text("0000\n")
     hosts = {}
-    for host, count in INSTANCES.items():
+    for host in INSTANCES:
         for date in DATES:
             (fleet.models(host) / date).mkdir(parents=True)
             for name in NAMES:
@@ -163,7 +162,6 @@ def fleet(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         script.write_text(DANGLES.format(models=fleet.models(host)))
         script.chmod(0o755)
         hosts[host] = {"levibot_home": str(directory / host), "levibot_project": f"{PROJECT}-{host}", "site_script": str(script)}
-        up(f"{PROJECT}-{host}-blue", directory / host / "compose.yml", "up", "--detach", "--wait", "--scale", f"api={count}")
     variables = {
         "ansible_connection": "local",
         "ansible_python_interpreter": str(CHECKOUT / "sandbox/module-python"),
@@ -172,16 +170,19 @@ def fleet(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "edge_run_dir": str(directory / "run"),
         "edge_lib_dir": str(directory / "lib"),
         "models_stop_timeout_seconds": 2,
-        "models_wait_seconds": 30,
+        "models_loading_seconds": 1,
         "models_inference_seconds": 5,
     }
     inventory = {"all": {"vars": variables, "children": {"app_hosts": {"hosts": hosts}, "edge_hosts": {"hosts": {"app1": {}}}}}}
     (directory / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    yield fleet
-    for host in INSTANCES:
-        up(f"{PROJECT}-{host}-blue", directory / host / "compose.yml", "down", "--timeout", "1")
-    shutil.rmtree(directory, ignore_errors=True)
-    fleet.engine.close()
+    try:
+        for host, instances in INSTANCES.items():
+            up(f"{PROJECT}-{host}-blue", directory / host / "compose.yml", "up", "--detach", "--wait", "--scale", f"api={instances}")
+        yield fleet
+    finally:
+        for host in INSTANCES:
+            up(f"{PROJECT}-{host}-blue", directory / host / "compose.yml", "down", "--timeout", "1")
+        fleet.engine.close()
 
 
 def compose(image: str, data: Path) -> str:
@@ -191,7 +192,7 @@ def compose(image: str, data: Path) -> str:
         "command": ["python3", "-m", "standin"],
         "environment": {"ADMIN_TOKEN": TOKEN, "PYTHONPATH": "/app:/vendor", "LEVIBOT_DATA": "/data", "PYTHONDONTWRITEBYTECODE": "1"},
         "volumes": [f"{CHECKOUT}/sandbox/levibot:/app:ro", f"{vendor()}:/vendor:ro", f"{data}:/data"],
-        "healthcheck": {"test": health, "interval": "1s", "timeout": "2s", "retries": 10},
+        "healthcheck": {"test": health, "interval": "1s", "timeout": "2s", "retries": 60},
     }
     return yaml.safe_dump({"services": {"api": api}})
 
@@ -252,7 +253,7 @@ def test_the_models_go_back_and_a_second_run_changes_nothing(fleet: Fleet):
 
 def test_a_model_that_is_not_found_takes_all_hosts_back(fleet: Fleet):
     before = fleet.loaded()
-    played = fleet.play(models_date="2025-10-12", models_wait_seconds=8)
+    played = fleet.play(models_date="2025-10-12")
     assert played.rc == 2, played.output
     assert "tft 2025-10-12 is listed with found: false" in played.said
     assert "app1: verified, and taken back with the others. Back on 2025-10-14." in played.said
@@ -287,7 +288,7 @@ def test_live_engines_are_not_interrupted(fleet: Fleet):
 
 def test_what_goes_neither_forward_nor_back_is_said(fleet: Fleet):
     fleet.call(fleet.containers("app2")[0], "/sandbox/faults", {"lost_models": True}, "PUT")
-    played = fleet.play("--limit", "app2", models_date="2025-10-16", models_slot="blue", models_wait_seconds=4)
+    played = fleet.play("--limit", "app2", models_date="2025-10-16", models_slot="blue")
     assert played.rc == 2, played.output
     assert re.search(
         r"2025-10-16 was not taken into service in blue. app2: .+ NOT BACK: levibot-test-models-app2-blue-api-1: ", played.said

@@ -85,6 +85,17 @@ def test_what_is_not_as_wanted_is_named(host, change, reason):
     assert reason in " ".join(seen["unverified"])
 
 
+@pytest.mark.parametrize(("problems", "waited"), [([], 15), (["it does not run"], 100)])
+def test_a_model_that_is_not_found_is_waited_for_only_while_it_may_be_loading(host, monkeypatch, problems, waited):
+    host.wanted["wait_seconds"] = 100
+    host.cards = {"lgbm": Card(OLD, False)}
+    answer = {**host.ask(None), "problems": problems}
+    monkeypatch.setattr(host, "ask", lambda _container: answer)
+    slept = []
+    assert not models_info.look(host, clock=lambda: len(slept), sleep=slept.append)["verified"]
+    assert len(slept) == waited
+
+
 def test_no_inference_is_waited_for_where_a_release_has_no_count(host):
     host.wanted["inference_metric"] = ""
     host.counts = iter([None] * 10)
