@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import market, views
+from . import market, models, views
 from .book import cents
 from .engines import LIVE, MODES, PAPER, PAPER_CAPITAL, Refused
 from .faults import FaultFile, Faults
@@ -51,6 +51,7 @@ class Api:
         self.store = Store(settings.data)
         self.faults = FaultFile(settings.data / "faults.json")
         self.switch = KillSwitch()
+        self.loaded = models.load(settings.data, settings.models, self.faults.current.lost_models)
         self.started = time.time()
         self.exporter = Exporter(lambda: self.store.desk, lambda: self.faults.current)
         self.calls = self._calls()
@@ -252,7 +253,7 @@ class Api:
         return JSONResponse(views.guardrails(self.store.desk, time.time(), self.faults.current))
 
     async def models(self, _request: Request) -> Response:
-        return JSONResponse(views.models(self.settings.models))
+        return JSONResponse(self.loaded)
 
     async def health(self, _request: Request) -> Response:
         """Healthy for as long as it answers, whatever the engines do: as in the field."""

@@ -38,6 +38,7 @@ class Faults:
     limit_breach: bool = False  # engines take ten times the size that the policy allows
     refuse_kill: bool = False  # the kill switch answers 200 and stays off
     engine_crash: bool = False  # engines crash at their next tick
+    lost_models: bool = False  # no model is found at the next start, wherever the links lead
     silent_engine: bool = False  # engines say "running" and do nothing: no heartbeat, no inference, no order
 
     def to_dict(self) -> dict[str, Any]:

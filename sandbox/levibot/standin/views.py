@@ -139,10 +139,3 @@ def guardrails(desk: Desk, now: float, faults: Faults) -> dict[str, Any]:
 
 def global_stop(desk: Desk, now: float, faults: Faults) -> bool:
     return faults.alert or desk.daily_loss_reached(desk.mode, now)
-
-
-def models(version: str) -> dict[str, Any]:
-    """Names only: nothing is loaded here, and `stand_in` says so."""
-    names = ("lgbm", "tft", "ensemble")
-    card = {"version": version, "last_trained": version, "found": True, "stand_in": True}
-    return {"ok": True, "models": list(names), "current": "ensemble", "meta": {name: dict(card) for name in names}}
