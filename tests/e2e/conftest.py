@@ -114,8 +114,8 @@ class Sandbox:
         kept = {}
         for folder in (STATE / "levibot", STATE / "edge"):
             for file in sorted(folder.rglob("*")):
-                # A slot's data and the expiry's heartbeat live on their own.
-                if file.is_file() and "data" not in file.parts and file.name != "expiry.heartbeat":
+                # A slot's data and the expiry's heartbeat live on their own, and SQLite makes its files also for whoever only reads.
+                if file.is_file() and "data" not in file.parts and not file.name.startswith(("expiry.heartbeat", "ledger.db-")):
                     kept[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
         containers = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=levibot-sandbox-", "--format", "{{.ID}} {{.State}}"]
         images = ["docker", "images", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}"]

@@ -75,7 +75,7 @@ def test_killed_in_a_soak_and_in_its_promotion_it_ends_as_if_nothing_had_been(sa
     assert count(entries, "intent", action="weight", continues=False) == len(STEPS)
     assert count(entries, "note", action="take_over") == 2
 
-    with Ledger(STATE / "levibot/ledger.db") as ledger:
+    with Ledger(STATE / "levibot/ledger.db", writable=False) as ledger:
         assert ledger.verify().intact
         assert ledger.lock() is None
     assert_safe(sandbox, new)

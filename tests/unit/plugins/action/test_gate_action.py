@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from ansible.errors import AnsibleActionFail
 
@@ -46,30 +49,66 @@ def test_without_a_warning_a_breach_fails(on_fail: str) -> None:
         conclude(verdict("fail", "fail", "error_rate"), on_fail)
 
 
+LOAD = {
+    "id": "load",
+    "kind": "threshold",
+    "mode": "enforce",
+    "query": "load",
+    "fail_after": 1,
+    "condition": {"op": "<", "limit": "5", "unit": "count", "text": "load < 5"},
+}
+TIMES = {"window_seconds": 10, "interval_seconds": 1, "settle_seconds": 0, "hold_seconds": 0, "blind_after_seconds": 5}
+GATE = {"id": "phase2.step1", "on_fail": "warn", **TIMES, "checks": [LOAD]}
+
+
+def failure(write, value: float, guard: action.Guard, expires_at: str = "") -> tuple[dict, list[str]]:
+    """The result of a gate that fails, and its last words."""
+
+    class Ask(action.Asker):
+        def __call__(self, _started_at: float, _at: float) -> dict:
+            return {"load": action.seen.Sample("ok", value=value)}
+
+    said: list[str] = []
+    run = action._Run({"gate": GATE, "expires_at": expires_at}, Ask({}), Recorder(write, 0), screen.Quiet(), said.append)
+    with guard.watching(), pytest.raises(AnsibleActionFail) as failed:
+        run.soak(guard)
+    return failed.value.result, said
+
+
 def test_what_cannot_be_recorded_is_no_breach() -> None:
     def write(_entries: list) -> None:
         raise RecordError("the ledger cannot be written: disk full")
 
-    check = {
-        "id": "load",
-        "kind": "threshold",
-        "mode": "enforce",
-        "query": "load",
-        "fail_after": 1,
-        "condition": {"op": "<", "limit": "5", "unit": "count", "text": "load < 5"},
-    }
-    times = {"window_seconds": 10, "interval_seconds": 1, "settle_seconds": 0, "hold_seconds": 0, "blind_after_seconds": 5}
-    gate = {"id": "phase2.step1", "on_fail": "warn", **times, "checks": [check]}
+    result, _said = failure(write, 6, action.Guard())
+    assert result["breach"] is False
+    assert result["verdict"] == "fail"
 
-    class Ask(action.Asker):
-        def __call__(self, _started_at: float, _at: float) -> dict:
-            return {"load": action.seen.Sample("ok", value=6)}
 
-    run = action._Run({"gate": gate}, Ask({}), Recorder(write, 0), screen.Quiet())
-    with pytest.raises(AnsibleActionFail) as failed:
-        run.soak(action.Guard())
-    assert failed.value.result["breach"] is False
-    assert failed.value.result["verdict"] == "fail"
+def test_a_run_that_has_lost_its_rollout_stops_at_its_next_look() -> None:
+    def write(_entries: list) -> None:
+        raise RecordError("another run took it over", lost="taken_over")
+
+    result, _said = failure(write, 1, action.Guard())
+    assert (result["lost"], result["interrupted"], result["safe"]) == ("taken_over", True, False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_gate_without_a_verdict(number: signal.Signals) -> None:
+    written: list[dict] = []
+
+    def write(entries: list) -> None:
+        if not written:
+            os.kill(os.getpid(), number)  # in the middle of a writing, which is not torn
+        written.extend(entries)
+
+    before = signal.getsignal(number)
+    result, said = failure(write, 1, action.Guard(), expires_at="2026-11-24T12:00:00Z")
+    assert [entry["kind"] for entry in written] == ["look", "note"]
+    assert written[-1]["data"]["action"] == "interrupted"
+    assert written[-1]["data"]["reason"] == f"{number.name} was received"
+    assert result["interrupted"]
+    assert "keeps its weight until 2026-11-24T12:00:00Z" in said[0]
+    assert signal.getsignal(number) == before
 
 
 def test_a_look_from_the_target_is_one_call_of_a_module() -> None:

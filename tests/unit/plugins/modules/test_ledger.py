@@ -142,3 +142,47 @@ def test_a_path_that_cannot_be_used_is_one_clear_error(run, tmp_path):
     result = run(path=str(tmp_path / "file" / "ledger.db"), rollout="r", entries=[])
     assert result["failed"]
     assert "file/ledger.db" in result["msg"]
+
+
+MARIA = {"user": "maria", "host": "ops-1", "pid": 4711, "start": "815", "boot_id": "b", "pid_namespace": "n"}
+JOHN = {**MARIA, "user": "john", "pid": 4712}
+
+
+def test_acquiring_tells_what_is_open(run, opened):
+    looks = [{"kind": "look", "data": {"gate": "a", "at_seconds": at, "samples": {}}} for at in (1, 2)]
+    run(rollout=opened["rollout"], entries=looks)
+    before = run(state="acquired", owner=MARIA, check=True)
+    assert before["changed"]
+    assert before["lock"] is None
+    taken = run(state="acquired", owner=MARIA)
+    assert taken["rollout"] == opened["rollout"]
+    assert [entry["kind"] for entry in taken["record"]] == ["opened", "look"]
+    assert taken["record"] == before["record"]
+    assert taken["lock"]["owner"]["user"] == "maria"
+    assert not run(state="acquired", owner=MARIA)["changed"]
+
+
+def test_a_second_owner_is_refused_also_in_check_mode(run, opened):
+    run(state="acquired", owner=MARIA)
+    for check in (True, False):
+        refused = run(state="acquired", owner=JOHN, check=check)
+        assert refused["failed"]
+        assert refused["holder"]["owner"]["user"] == "maria"
+    assert run(state="acquired", owner=JOHN, take_over=True, check=True)["lock"]["owner"]["user"] == "maria"
+    run(state="acquired", owner=JOHN, take_over=True)
+    lost = run(rollout=opened["rollout"], entries=[{"kind": "note", "data": {}}], owner=MARIA)
+    assert lost["lost"] == "taken_over"
+
+
+def test_closing_and_releasing_free_the_lock(run, opened):
+    run(state="acquired", owner=MARIA)
+    assert not run(state="released", owner=JOHN)["changed"]
+    assert run(state="released", owner=MARIA)["changed"]
+    run(state="acquired", owner=MARIA)
+    run(state="closed", rollout=opened["rollout"], outcome="promoted", owner=MARIA)
+    taken = run(state="acquired", owner=JOHN)
+    assert (taken["rollout"], taken["record"], taken["latest"]) == ("", [], opened["rollout"])
+
+
+def test_a_heartbeat_is_no_change(run, opened):
+    assert not run(rollout=opened["rollout"], entries=[], owner=MARIA)["changed"]

@@ -209,3 +209,16 @@ def test_a_ledger_that_is_gone_for_long_costs_no_memory_and_is_told_what_it_miss
     recorder.flush()
     assert written[-1]["at"] == "1501.000"
     assert [entry["kind"] for entry in written].count("note") == 1
+
+
+def test_a_heart_beats_also_where_there_is_nothing_to_tell() -> None:
+    now, written = [0.0], []
+    recorder = Recorder(lambda entries: written.append(len(entries)), 15, clock=lambda: now[0])
+    for second in range(50):
+        now[0] = second
+        recorder.beat_if_due()
+    assert written == [0, 0, 0]
+    recorder.add("look", 50, {})
+    now[0] = 60
+    recorder.beat_if_due()
+    assert written == [0, 0, 0, 1]
