@@ -95,6 +95,7 @@ class Client:
     retries: further tries of an idempotent call after a connection error or a 502, 503 or 504.
     token: sent as a bearer token. headers: sent with each call; a function is asked at each call, for tokens that are renewed.
     ca_file: PEM file of the CAs to trust instead of the system's.
+    proxies: whether the environment's proxies are used; never where an address is a container's on this very host.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Client:
         headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
         ca_file: str | None = None,
         verify: bool = True,
+        proxies: bool = True,
         max_bytes: int = 64 * 1024 * 1024,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -116,6 +118,7 @@ class Client:
         self._headers = headers
         self._ca_file = ca_file
         self._verify = verify
+        self._proxies = proxies
         self._max_bytes = max_bytes
         self._clock = clock
         self._sleep = sleep
@@ -166,6 +169,11 @@ class Client:
             connection.close()
         self._kept().clear()
 
+    def local_port(self) -> int | None:
+        """This side's port of this thread's only kept connection; None where there is none, or more than one."""
+        sockets = [connection.sock for connection in self._kept().values()]
+        return sockets[0].getsockname()[1] if len(sockets) == 1 and sockets[0] is not None else None
+
     def _kept(self) -> dict[tuple[str, str, int], http.client.HTTPConnection]:
         if not hasattr(self._local, "connections"):
             self._local.connections = {}
@@ -212,7 +220,7 @@ class Client:
 
     def _connect(self, target: SplitResult, until: float) -> http.client.HTTPConnection:
         host, port = target.hostname or "", target.port or (443 if target.scheme == "https" else 80)
-        proxy = None if LOOPBACK.fullmatch(host) else _proxy(target.scheme, host)
+        proxy = None if LOOPBACK.fullmatch(host) or not self._proxies else _proxy(target.scheme, host)
         via, via_port = (proxy.hostname or "", proxy.port or 3128) if proxy else (host, port)
         connection: http.client.HTTPConnection
         if target.scheme == "https":

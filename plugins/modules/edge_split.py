@@ -60,6 +60,25 @@ options:
     description: The directory of the lasting file.
     type: path
     default: /var/lib/levibot/edge
+  healthy:
+    description:
+      - Moves traffic, with O(canary=absent) or O(stable), only where the slot that would get it answers. One that does not is no failure;
+        RV(waits) says so, and nothing is changed.
+      - An edge whose Caddy does not run serves nobody, and is changed in any case.
+    type: dict
+    suboptions:
+      urls:
+        description: Where each slot answers on this edge, behind its own listener. Any answer with a status below 500 will do.
+        type: dict
+        required: true
+      within_seconds:
+        description: How long to ask until it answers. V(0) asks once.
+        type: float
+        default: 0
+      timeout_seconds:
+        description: How long one request may take.
+        type: float
+        default: 1
   tolerance_seconds:
     description: An expiry that would move by less than this is left as it is. Extending it by more is a change.
     type: float
@@ -188,6 +207,14 @@ canary:
   description: As in RV(after).
   returned: always
   type: bool
+waits:
+  description: Whether nothing was changed because the slot does not answer, see O(healthy).
+  returned: always
+  type: bool
+answered:
+  description: What the slot that gets the traffic answered, in words. Empty without O(healthy).
+  returned: always
+  type: str
 seen:
   description: What the running Caddy did. Null without O(verify), and in check mode.
   returned: always
@@ -204,6 +231,7 @@ seen:
       type: dict
 """
 
+import http
 import math
 import time
 from dataclasses import dataclass
@@ -215,6 +243,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.files impo
 from ansible_collections.levibot.transition.plugins.module_utils.edge.probe import Probe, ProbeError
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import SLOTS, Canary, Split, encode, green_buckets
 from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import Seen, verify
+from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
 
 ARGUMENTS: dict[str, Any] = {
     "candidate": {"type": "str", "choices": list(SLOTS)},
@@ -226,6 +255,14 @@ ARGUMENTS: dict[str, Any] = {
     "run_dir": {"type": "path", "default": "/run/levibot"},
     "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
     "tolerance_seconds": {"type": "float", "default": 1},
+    "healthy": {
+        "type": "dict",
+        "options": {
+            "urls": {"type": "dict", "required": True},
+            "within_seconds": {"type": "float", "default": 0},
+            "timeout_seconds": {"type": "float", "default": 1},
+        },
+    },
     "verify": {
         "type": "dict",
         "options": {
@@ -316,6 +353,23 @@ def expect(params: dict[str, Any], before: Split, now: float) -> None:
         )
 
 
+def answers(options: dict[str, Any], slot: str) -> tuple[bool, str]:
+    """Whether a slot may get the traffic by what it answers behind this edge, and the words for it."""
+    client = Client(timeout=options["timeout_seconds"], retries=0)
+    until = time.monotonic() + options["within_seconds"]
+    while True:
+        try:
+            return True, f"{slot} answered {client.get(options['urls'][slot]).status}"
+        except HttpError as problem:
+            if problem.status is not None and problem.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                return True, f"{slot} answered {problem.status}"
+            if isinstance(problem.__cause__, ConnectionRefusedError):
+                return True, "no Caddy listens for this slot here"
+            if time.monotonic() >= until:
+                return False, f"{slot}: {problem}"
+        time.sleep(0.1)
+
+
 def see(options: dict[str, Any], split: Split) -> Seen:
     """Ask the running Caddy."""
     common = {"timeout": options["timeout_seconds"], "validate_certs": options["validate_certs"]}
@@ -365,6 +419,11 @@ def run(params: dict[str, Any], *, check_mode: bool, result: dict[str, Any]) -> 
         expect(params, before, now)
     refuse_missing(params, files)
     change = plan(params, before, now)
+    if params["healthy"] and (params["canary"] or params["stable"]):
+        may, result["answered"] = answers(params["healthy"], change.wanted.stable or SLOTS[0])
+        result["waits"] = not may
+        if not may:
+            return
     result["changed"] = change.changed
     if check_mode:
         result["changed"] = change.changed or (change.clears and files.aside.exists())
@@ -402,7 +461,7 @@ def main() -> None:
         required_together=[("candidate", "weight", "expires_in_seconds")],
         supports_check_mode=True,
     )
-    result: dict[str, Any] = {"changed": False, "before": None, "after": None, "seen": None}
+    result: dict[str, Any] = {"changed": False, "before": None, "after": None, "seen": None, "waits": False, "answered": ""}
     failure: str | None = None
     try:
         run(module.params, check_mode=module.check_mode, result=result)

@@ -1,0 +1,187 @@
+# Copyright (c) 2026 levibot.transition contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One API instance of LeviBot: its calls in the forms that it offers, on connections that are new when they have to be."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.kill import Reading
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.processes import Processes
+
+# This form is not the one that the server takes; another one may be.
+REFUSALS = (400, 404, 405, 415, 422, 501)
+STOPPED = ("stopped", "crashed")
+
+
+class Unavailable(Exception):  # noqa: N818 - an answer in itself: no form of this call is offered
+    """No form of a call serves, whatever is tried."""
+
+
+class Api:
+    """Calls to one server. overrides: a site's own forms, by call. prefix: None finds out what the paths stand under."""
+
+    def __init__(
+        self,
+        url: str,
+        client: Client,
+        *,
+        overrides: Mapping[str, forms.Form] | None = None,
+        prefix: str | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._client = client
+        self._overrides = overrides or {}
+        self._prefix = prefix
+        self._deadline = deadline
+        self._document: Any = None
+        self._asked = False
+        self._works: dict[str, tuple[forms.Form, str]] = {}
+
+    def call(self, name: str, **arguments: str) -> tuple[Any, forms.Form]:
+        """The answer's JSON (None where it is none), and the form that served. Raises HttpError, or Unavailable where no form serves."""
+        refused: HttpError | None = None
+        for form, prefix in self._candidates(name):
+            method, path, query, body = form.request(prefix, **arguments)
+            try:
+                answer = self._client.request(method, self._url + path, params=query, json_body=body, deadline=self._deadline)
+            except HttpError as problem:
+                if problem.status not in REFUSALS:
+                    raise
+                refused = problem
+                continue
+            self._works[name] = (form, prefix)
+            try:
+                return json.loads(answer.body), form
+            except ValueError:
+                return None, form
+        if refused is not None:
+            raise refused
+        raise Unavailable(f"this release offers no form of {name} that is known: set it in the API's forms")
+
+    def value(self, name: str) -> Any:
+        """What a reading call says at its form's value."""
+        answer, form = self.call(name)
+        return forms.find(answer, form.value)
+
+    def new_connection(self) -> None:
+        self._client.close()
+
+    def local_port(self) -> int | None:
+        return self._client.local_port()
+
+    def _candidates(self, name: str) -> list[tuple[forms.Form, str]]:
+        if name in self._works:
+            return [self._works[name]]
+        if not self._asked:
+            self._document = self._openapi()
+            self._asked = True
+        return forms.choices(name, self._document, self._overrides, self._prefix)
+
+    def _openapi(self) -> Any:
+        """None where it is closed, or takes too long. Raises where nothing listens."""
+        for prefix in forms.PREFIXES if self._prefix is None else ("", self._prefix):
+            try:
+                return self._client.get_json(f"{self._url}{prefix}/openapi.json", deadline=self._deadline)
+            except HttpError as problem:
+                if problem.status is None and not isinstance(problem.__cause__, (TimeoutError, socket.timeout, type(None))):
+                    raise  # it does not run just now: asked again at the next call
+        return None
+
+
+class LiveInstance:
+    """What the kill's procedure needs of an instance, over HTTP."""
+
+    def __init__(self, api: Api, reason: str, processes: Processes | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._api = api
+        self._reason = reason
+        self._processes = processes
+        self._sleep = sleep
+
+    def look(self, *, orders: bool = False) -> Reading:
+        self._api.new_connection()
+        try:
+            killed = self._api.value("kill_state")
+            running = running_engines(self._api.value("engines"))
+            books = self._books() if orders else {}
+        except Unavailable as problem:
+            return Reading(problem=str(problem), hopeless=True)
+        except HttpError as problem:
+            return Reading(problem=str(problem))
+        port = self._api.local_port()
+        worker = self._processes.accepted(port) if self._processes and port else None
+        if not isinstance(killed, bool):
+            return Reading(None, running, worker, books, "the answer does not say whether the kill switch is on")
+        if running is None:
+            return Reading(killed, None, worker, books, "the answer does not say which engines run")
+        return Reading(killed, running, worker, books)
+
+    def act(self, seen: Reading, *, on: bool) -> str:
+        said = []
+        if seen.killed is not on:
+            said.append(self._try("kill" if on else "release", reason=self._reason))
+        if on and seen.running != ():
+            said.append(self._stop(seen.running or ()))
+        return "; ".join(said) or "nothing to do"
+
+    def workers(self) -> set[int] | None:
+        return self._processes.serving() if self._processes else None
+
+    def _stop(self, running: tuple[str, ...]) -> str:
+        try:
+            _answer, form = self._api.call("stop_engines")
+        except HttpError as problem:
+            if problem.status not in REFUSALS:
+                return f"stop_engines: {problem}"
+        except Unavailable:
+            pass
+        else:
+            return f"stop_engines: {form.text}"
+        return "; ".join(self._stop_one(symbol) for symbol in running) or "stop_engines: no form, and no engine is known by name"
+
+    def _stop_one(self, symbol: str) -> str:
+        said = self._try("stop_engine", symbol=symbol)
+        # Some servers route before they decode, and know BTC/USDT as BTCUSDT.
+        if "answered 404" in said and "/" in symbol:
+            said = self._try("stop_engine", symbol=symbol.replace("/", ""))
+        return said
+
+    def _try(self, name: str, **arguments: str) -> str:
+        try:
+            _answer, form = self._api.call(name, **arguments)
+        except (HttpError, Unavailable) as problem:
+            return f"{name}: {problem}"
+        return f"{name}: {form.text}"
+
+    def _books(self) -> dict[str, str]:
+        """What the books that can be read hold. A position's price is not an order."""
+        shown: dict[str, str] = {}
+        for name in forms.BOOKS:
+            try:
+                rows = self._api.value(name)
+            except (Unavailable, HttpError):
+                continue  # no book, or none that can be read just now: no evidence either way
+            if isinstance(rows, list):
+                shown[name] = json.dumps([_order(row) for row in rows] if name.endswith("positions") else rows, sort_keys=True)
+        return shown
+
+
+def _order(position: Any) -> Any:
+    return {name: position.get(name) for name in ("symbol", "side", "qty")} if isinstance(position, Mapping) else position
+
+
+def running_engines(listed: Any) -> tuple[str, ...] | None:
+    """The symbols of the engines that run, from either shape of the answer; None where it cannot be told."""
+    if isinstance(listed, Mapping):
+        listed = [{"symbol": name, **(each if isinstance(each, Mapping) else {"status": each})} for name, each in listed.items()]
+    if not isinstance(listed, list) or not all(isinstance(engine, Mapping) and isinstance(engine.get("status"), str) for engine in listed):
+        return None
+    return tuple(sorted(str(engine.get("symbol")) for engine in listed if engine["status"].lower() not in STOPPED))
