@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 BETWEEN_READS_SECONDS = 0.01
 BETWEEN_TRIES_SECONDS = 0.02
+LATE = "in the time that there was"
 MOST_PRESSING = 16
 MOST_EVENTS = 40
 
@@ -71,7 +72,8 @@ class Timeline:
         if self.events and self.events[-1]["event"] == event:
             self.events[-1]["times"] = self.events[-1].get("times", 1) + 1
             self.events[-1]["until_seconds"] = at
-        elif len(self.events) < MOST_EVENTS:
+        else:
+            del self.events[MOST_EVENTS - 1 :]  # how it began, and how it ended
             self.events.append({"at_seconds": at, "event": event})
 
 
@@ -108,8 +110,10 @@ class Procedure:
         while why and not seen.hopeless and self.clock() < self.until:
             acted = True
             self.timeline.add(self.instance.act(seen, on=on))
-            _first, seen, why = self._series(on=on)
-            self.timeline.add(why or "read back as wanted")
+            _first, seen, since = self._series(on=on)
+            self.timeline.add(since or "read back as wanted")
+            # What was wrong says more than that there was no time left to see it right.
+            why = why if since.endswith(LATE) else since
             if why:
                 self.sleep(BETWEEN_TRIES_SECONDS)
         if why and seen.hopeless and not acted:
@@ -142,7 +146,7 @@ class Procedure:
                 break
             if self.clock() >= self.until:
                 late = f"{missing} of {len(serving)} processes were not seen to agree" if missing else f"{count} readings agree"
-                return first, seen, f"{late} in the time that there was"
+                return first, seen, f"{late} {LATE}"
             self.sleep(BETWEEN_READS_SECONDS)
             misses += 1 if missing else 0
             seen = self.instance.look(press=min(misses, MOST_PRESSING))
