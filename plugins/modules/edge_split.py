@@ -419,7 +419,7 @@ def run(params: dict[str, Any], *, check_mode: bool, result: dict[str, Any]) -> 
         expect(params, before, now)
     refuse_missing(params, files)
     change = plan(params, before, now)
-    if params["healthy"] and (params["canary"] or params["stable"]):
+    if params.get("healthy") and (params["canary"] or params["stable"]):
         may, result["answered"] = answers(params["healthy"], change.wanted.stable or SLOTS[0])
         result["waits"] = not may
         if not may:

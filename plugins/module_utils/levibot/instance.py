@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
 from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms
@@ -72,6 +73,11 @@ class Api:
         answer, form = self.call(name)
         return forms.find(answer, form.value)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self._url)
+        return parts.hostname or "", parts.port or 80
+
     def new_connection(self) -> None:
         self._client.close()
 
@@ -100,14 +106,25 @@ class Api:
 class LiveInstance:
     """What the kill's procedure needs of an instance, over HTTP."""
 
-    def __init__(self, api: Api, reason: str, processes: Processes | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, api: Api, reason: str, processes: Processes | None = None) -> None:
         self._api = api
         self._reason = reason
         self._processes = processes
-        self._sleep = sleep
 
-    def look(self, *, orders: bool = False) -> Reading:
+    def look(self, *, orders: bool = False, press: int = 0) -> Reading:
         self._api.new_connection()
+        with ExitStack() as pressing:
+            for _unused in range(press):
+                self._press(pressing)
+            return self._look(orders)
+
+    def _press(self, pressing: ExitStack) -> None:
+        """A call whose answer nobody waits for: it goes to the process that is the first to accept, and leaves the next to another."""
+        with suppress(OSError):
+            connection = pressing.enter_context(socket.create_connection(self._api.address, timeout=0.2))
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: levibot\r\n\r\n")
+
+    def _look(self, orders: bool) -> Reading:
         try:
             killed = self._api.value("kill_state")
             running = running_engines(self._api.value("engines"))

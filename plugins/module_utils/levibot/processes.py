@@ -65,7 +65,7 @@ class Processes:
     def _rows(self) -> list[tuple[str, tuple[int, int], str]]:
         """(state, (local port, remote port), inode) of each TCP socket in the container's network."""
         rows = []
-        for name in ("tcp", "tcp6"):
+        for name in ("tcp", "tcp6"):  # a server on :: has its IPv4 clients in the second
             table = self._proc / str(self._pid) / "net" / name
             if table.exists():
                 for line in table.read_text(encoding="ascii").splitlines()[1:]:
