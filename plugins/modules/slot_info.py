@@ -31,6 +31,10 @@ options:
     description: The admin token of the API.
     type: str
     default: ""
+  headers:
+    description: More headers to every call of the API.
+    type: dict
+    default: {}
   timeout_seconds:
     description: How long the engine and the API may take for one answer.
     type: float
@@ -129,9 +133,8 @@ def _docker(module: AnsibleModule, timeout: str, *arguments: str) -> tuple[int, 
     return module.run_command(["timeout", timeout, "docker", *arguments], handle_exceptions=False)
 
 
-def api(url: str, token: str, timeout: float) -> tuple[dict[str, Any], list[str]]:
+def api(url: str, client: Client) -> tuple[dict[str, Any], list[str]]:
     """What the API tells, defensively: releases differ in what they have and in what it looks like."""
-    client = Client(timeout=timeout, retries=0, token=token or None)
     told: dict[str, Any] = {"mode": None, "kill_switch": None, "engines": None, "models": None}
     problems = []
 
@@ -170,7 +173,9 @@ def look(module: AnsibleModule, slot: str, url: str) -> tuple[dict[str, Any], li
     except (ValueError, KeyError, TypeError):
         problems.append(f"{slot}: the record of release {told['release']} cannot be read")
     if there or problem:
-        told["api"], unanswered = api(url, wanted["token"], wanted["timeout_seconds"])
+        headers = {str(name): str(value) for name, value in wanted["headers"].items()}
+        client = Client(timeout=wanted["timeout_seconds"], retries=0, token=wanted["token"] or None, headers=headers)
+        told["api"], unanswered = api(url, client)
         problems += [f"{slot}: {why}" for why in unanswered]
     return told, problems
 
@@ -189,6 +194,7 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "apis": {"type": "dict", "required": True},
             "token": {"type": "str", "default": "", "no_log": True},
+            "headers": {"type": "dict", "default": {}, "no_log": True},
             "timeout_seconds": {"type": "float", "default": 3},
         },
         supports_check_mode=True,
