@@ -32,6 +32,7 @@ PREFIXES = (
     "replay_",
     "rollback_",
     "notify_",
+    "kill_",
 )
 
 
