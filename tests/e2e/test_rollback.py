@@ -127,7 +127,7 @@ def test_a_candidate_that_hangs_while_stable_is_down(operator: Operator, at_ten_
     assert time.monotonic() - began < 60
     assert operator.sandbox.canary() is None
     assert operator.ask(stable, "/health")["status"] == "healthy"
-    assert f"{project}-{candidate}-api-1 stopped" in done.stdout
+    assert f"{project}-{candidate}-api-1 stopped" in " ".join(done.stdout.split())
     shown = run(["docker", "ps", "--filter", f"name={project}-{candidate}-api", "--quiet"], check=True)
     assert shown.stdout == ""
     assert "Not recorded" in done.stdout
