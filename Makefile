@@ -57,6 +57,7 @@ status: ## Show the sandbox's daemons
 bench-edge: ## Compare the split with plain Caddy, HAProxy and no proxy
 bench-gate: ## Measure what a look costs, against uri and a bare loop
 bench-decisions: ## Compare the verdicts with those of the field's rules, on simulated rollouts
+bench-rollback: ## Time the way to the safe state, against the plan's runbook in shell and a plain playbook
 bench-%:
 	@sandbox/bootstrap.sh sandbox bench
 	@$(PYTHON_VENV) benchmarks/$*.py

@@ -67,6 +67,7 @@ class Sandbox:
     """What a person would do at its keyboard, and what he would look at."""
 
     ports: dict[str, int]
+    project: str
 
     def rollout(self, *arguments: str) -> Rollout:
         record = ROOT / "build/ledger.jsonl"
@@ -117,7 +118,7 @@ class Sandbox:
                 # A slot's data and the expiry's heartbeat live on their own, and SQLite makes its files also for whoever only reads.
                 if file.is_file() and "data" not in file.parts and not file.name.startswith(("expiry.heartbeat", "ledger.db-")):
                     kept[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
-        containers = ["docker", "ps", "--all", "--no-trunc", "--filter", "name=levibot-sandbox-", "--format", "{{.ID}} {{.State}}"]
+        containers = ["docker", "ps", "--all", "--no-trunc", "--filter", f"name={self.project}-", "--format", "{{.ID}} {{.State}}"]
         images = ["docker", "images", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}"]
         images.append(f"127.0.0.1:{self.ports['registry']}/levibot/*")
         for name, command in {"containers": containers, "images": images}.items():
@@ -126,7 +127,7 @@ class Sandbox:
 
     def containers(self, slot: str) -> set[str]:
         """The services of a slot that have a container, running or not."""
-        project = f"label=com.docker.compose.project=levibot-sandbox-{slot}"
+        project = f"label=com.docker.compose.project={self.project}-{slot}"
         shown = run(["docker", "ps", "--all", "--filter", project, "--format", '{{.Label "com.docker.compose.service"}}'], check=True)
         return set(shown.stdout.split())
 
@@ -144,7 +145,7 @@ def sandbox() -> Iterator[Sandbox]:
 
     settings = yaml.safe_load((ROOT / "inventories/sandbox/group_vars/all/sandbox.yml").read_text(encoding="utf-8"))
     run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
-    box = Sandbox(settings["sandbox_ports"])
+    box = Sandbox(settings["sandbox_ports"], settings["sandbox_project"])
     try:
         box.heal()
         box.stable_release()

@@ -158,6 +158,7 @@ def forbidden(path):
         ("sources", ("gates", "edge", "ledger")),
         ("ledger", ("gates", "sources", "http", "edge")),
         ("edge", ("gates", "sources", "ledger")),
+        ("levibot", ("gates", "sources", "ledger", "edge")),
     ):
         if path.startswith(f"module_utils/{one}/"):
             yield from (f"{PREFIX}.module_utils.{other}" for other in others)

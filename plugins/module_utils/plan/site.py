@@ -31,6 +31,9 @@ PREFIXES = (
     "validate_plan_",
     "replay_",
     "status_",
+    "rollback_",
+    "notify_",
+    "kill_",
 )
 
 
@@ -41,6 +44,10 @@ def read_site(site: Mapping[str, Any], report: Report) -> None:
             report.read(name, site.get(name), parse)
     if "levibot_admin_token" in site:
         _read_token(site["levibot_admin_token"], report)
+    if "levibot_api_headers" in site:
+        _read_headers(site["levibot_api_headers"], report)
+    if "levibot_notifications" in site:
+        _read_notifications(site["levibot_notifications"], report)
     services = _read_services(site.get("levibot_services"), report)
     _read_slots(site.get("levibot_slots"), services, report)
     for name, value in site.items():
@@ -132,6 +139,7 @@ _PLAIN = {
         "write the candidate's tag as in the registry, such as v1.8.0-beta (letters, digits, _ . and -)",
     ),
     "levibot_compose_file": text,
+    "levibot_api_prefix": _matching(r"(/[^\s?#]*[^\s?#/])?", "write a path without a slash at its end, such as /api, or nothing"),
     "levibot_prometheus_url": _url,
     "levibot_alertmanager_url": _url,
     "levibot_observe_from": _observe_from,
@@ -153,6 +161,47 @@ def _read_token(token: Any, report: Report) -> None:
         report.add(
             name, "a token with white space or control characters in it (its value is not shown)", "give the bare token, without a line end"
         )
+
+
+def _read_headers(headers: Any, report: Report) -> None:
+    """Values are never shown."""
+    name = "levibot_api_headers"
+    if not isinstance(headers, Mapping):
+        report.add(name, "no mapping", "write a mapping of header names, such as {X-Admin-Key: ...}")
+        return
+    for key, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", str(key)):
+            report.add(f"{name}.{key}", "a name that no header can have", "write letters, digits and -")
+        if isinstance(value, (Mapping, list)) or re.search(r"[\r\n]", str(value)):
+            report.add(f"{name}.{key}", "a value that no header can have (it is not shown)", "write one line of text")
+
+
+# What each kind of notification must have, and what it may.
+NOTIFICATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "slack": (("token",), ("channel",)),
+    "mail": (("to",), ("from", "host", "port", "username", "password", "secure")),
+    "webhook": (("url",), ("headers",)),
+    "pagerduty": (("integration_key",), ()),
+}
+
+
+def _read_notifications(notifications: Any, report: Report) -> None:
+    """Values are never shown, since most of them are secrets."""
+    name = "levibot_notifications"
+    if not isinstance(notifications, list):
+        report.add(name, "no list", "write a list, such as [{kind: mail, to: oncall@example.com}]")
+        return
+    for index, entry in enumerate(notifications):
+        path = f"{name}[{index}]"
+        kind = entry.get("kind") if isinstance(entry, Mapping) else None
+        if kind not in NOTIFICATIONS:
+            report.add(f"{path}.kind", kind, f"write one of {', '.join(NOTIFICATIONS)}")
+            continue
+        needed, more = NOTIFICATIONS[kind]
+        for key in needed:
+            if not entry.get(key):
+                report.add(f"{path}.{key}", None, f"{kind} needs it")
+        report.unknown(lambda key, path=path: f"{path}.{key}", entry, ("kind", *needed, *more))
 
 
 def _read_environment(name: str, environment: Any, report: Report) -> None:

@@ -87,9 +87,12 @@ def test_a_symbol_stays_one_part_of_the_path(symbol):
     assert "#" not in path
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    st.sampled_from(["paths", "/live/kill", "post", "get", "parameters", "requestBody", "content", "application/json", "schema", "$ref", "in"]),
-    inner, max_size=4), max_leaves=12)  # fmt: skip
+WORDS = ("paths", "/live/kill", "post", "get", "parameters", "requestBody", "content", "application/json", "schema", "$ref", "in")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @given(JSON)
@@ -99,8 +102,15 @@ def test_any_document_gives_an_answer(doc):
         assert isinstance(forms.choices(call, doc, {}), list)
 
 
-@pytest.mark.parametrize(("answer", "dotted", "found"), [
-    ({"flags": {"killed": True}}, "flags.killed", True), ({"flags": []}, "flags.killed", None), ([], "a", None), ({"a": 0}, "a", 0), (7, "", 7),
-])  # fmt: skip
+FOUND = [
+    ({"flags": {"killed": True}}, "flags.killed", True),
+    ({"flags": []}, "flags.killed", None),
+    ([], "a", None),
+    ({"a": 0}, "a", 0),
+    (7, "", 7),
+]
+
+
+@pytest.mark.parametrize(("answer", "dotted", "found"), FOUND)
 def test_find(answer, dotted, found):
     assert forms.find(answer, dotted) == found

@@ -33,7 +33,7 @@ class Fake:
     orders: int = 0
 
     def __post_init__(self):
-        self.random = random.Random(self.seed)
+        self.random = random.Random(self.seed)  # noqa: S311
         self.reached = 0
 
     def clock(self):
@@ -42,7 +42,7 @@ class Fake:
     def sleep(self, seconds):
         self.now += seconds
 
-    def look(self, *, orders=False, press=0):
+    def look(self, *, orders=False, press=0):  # noqa: ARG002
         self.looks += 1
         self.now += 1.0 if self.hangs else 0.002
         if self.hangs:
@@ -54,7 +54,7 @@ class Fake:
         worker = self.reached if self.known else None
         return Reading(self.switches[self.reached], tuple(self.running), worker, {"live_trades": str(self.orders)} if orders else {})
 
-    def act(self, seen, *, on):
+    def act(self, seen, *, on):  # noqa: ARG002
         self.acts += 1
         self.now += 0.002
         if self.obeys:

@@ -418,3 +418,36 @@ def test_a_query_at_another_time_is_refused(check, query, good):
     problems = check(checks={"load": {"kind": "threshold", "query": query}})[1]
     assert [problem.path for problem in problems] == [] if good else ["levibot_checks_overrides.load.query"]
     assert good or "@ reaches back" in problems[0].fix
+
+
+# Who is told
+
+
+def test_notifications_and_headers_that_are_sound(check):
+    _plan, problems = check(
+        levibot_notifications=[
+            {"kind": "slack", "token": "T/B/x", "channel": "#ops"},
+            {"kind": "mail", "to": "oncall@example.com", "host": "mail.example.com", "port": 587},
+            {"kind": "webhook", "url": "https://example.com/hook", "headers": {"X-Key": "k"}},
+            {"kind": "pagerduty", "integration_key": "k"},
+        ],
+        levibot_api_headers={"X-Admin-Key": "k"},
+        levibot_api_prefix="/api",
+    )
+    assert problems == []
+
+
+@pytest.mark.parametrize(("variables", "path"), [
+    ({"levibot_notifications": {"kind": "mail"}}, "levibot_notifications"),
+    ({"levibot_notifications": [{"kind": "pigeon"}]}, "levibot_notifications[0].kind"),
+    ({"levibot_notifications": [{"kind": "mail", "to": "a@b"}, {"kind": "slack", "token": ""}]}, "levibot_notifications[1].token"),
+    ({"levibot_notifications": [{"kind": "webhook", "url": "https://x", "colour": "red"}]}, "levibot_notifications[0].colour"),
+    ({"levibot_api_headers": ["X-Key"]}, "levibot_api_headers"),
+    ({"levibot_api_headers": {"X Key": "sesame"}}, "levibot_api_headers.X Key"),
+    ({"levibot_api_headers": {"X-Key": "sesame\n"}}, "levibot_api_headers.X-Key"),
+    ({"levibot_api_prefix": "/api/"}, "levibot_api_prefix"),
+])  # fmt: skip
+def test_notifications_and_headers_that_are_not(check, variables, path):
+    problem = the_one(check(**variables))
+    assert problem.path == path
+    assert "sesame" not in str(problem)

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the command to the safe state: playbooks/rollback.yml against the plan's runbook as a shell script, a plain Ansible playbook of the
+same steps, and an empty run of ansible-playbook, in one run, under load, on the sandbox.
+
+Before each run the candidate has 10 % of the traffic and trades. An observer that belongs to none of them asks both edges and the
+candidate all the time, and says when the traffic was back and when switch and engines were off; what a way itself says of its kill counts
+from its own output. Rounds are interleaved. The table has the medians; build/bench/rollback.json has every run.
+"""
+# ruff: noqa: E402  the checkout has to be on the path before what is imported from it
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(CHECKOUT / "collections"), str(CHECKOUT / "sandbox")]
+
+import shared
+
+from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitFiles
+from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, green_buckets, other
+
+RIVALS = CHECKOUT / "benchmarks/rollback_rivals"
+GOAL = 2.5
+OURS, RUNBOOK, PLAIN, EMPTY = "playbooks/rollback.yml", "the plan's runbook, in shell", "plain Ansible playbook", "empty ansible-playbook"
+RATE = 100
+SETTLE_SECONDS = 1.5
+LIMIT_SECONDS = 60
+# The line that says that the kill is confirmed; for Ansible the one after the task's title.
+CONFIRMED = {OURS: "Throw the kill switch", RUNBOOK: "kill confirmed", PLAIN: "Read the engines back"}
+
+CADDYFILE = """\
+{{
+	admin 127.0.0.1:{admin}
+	persist_config off
+}}
+http://:{site} {{
+	bind 127.0.0.1
+	reverse_proxy 127.0.0.1:{blue} 127.0.0.1:{green} {{
+		lb_policy weighted_round_robin {weights}
+		header_down X-LeviBot-Slot {{http.reverse_proxy.upstream.hostport}}
+	}}
+}}
+"""
+
+
+def call(port: int, method: str, path: str, token: str = "") -> Any:
+    """One call on loopback, on a new connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
+    try:
+        connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status >= http.HTTPStatus.BAD_REQUEST:
+            raise OSError(f"{method} {path}: {answer.status} {body[:200]!r}")
+        return json.loads(body) if body.startswith((b"{", b"[")) else dict(answer.getheaders())
+    finally:
+        connection.close()
+
+
+@dataclass
+class Run:
+    """What one way needed, in seconds since its command was given."""
+
+    exit_seconds: float = 0.0
+    exit_code: int = 0
+    confirmed_seconds: float | None = None
+    traffic_seconds: float | None = None
+    killed_seconds: float | None = None
+    failures: int = 0
+    requests: int = 0
+    output: list[str] = field(default_factory=list, repr=False)
+
+    @property
+    def safe_seconds(self) -> float:
+        """All edges on stable, and the kill confirmed."""
+        return max(self.confirmed_seconds or self.exit_seconds, self.traffic_seconds or self.exit_seconds)
+
+
+class Site:
+    """The sandbox with a candidate beside stable, and a second edge as a site without the split has it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.settings = shared.Settings.load()
+        self.directory = directory
+        self.files = SplitFiles(str(shared.EDGE / "run"), str(shared.EDGE / "lib"))
+        self.stable = self.files.read().stable or "blue"
+        self.candidate = other(self.stable)
+        ports = self.settings.ports
+        self.api = {slot: ports[f"{slot}_api"] for slot in ("blue", "green")}
+        with contextlib.ExitStack() as stack:
+            free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _unused in range(2)]
+        self.plain = {"site": free[0], "admin": free[1]}
+        self.caddyfile = directory / "Caddyfile"
+
+    def plain_config(self, candidate_percent: int) -> str:
+        share = {self.candidate: candidate_percent, self.stable: 100 - candidate_percent}
+        weights = f"{share['blue']} {share['green']}"
+        return CADDYFILE.format(**self.plain, **self.api, weights=weights)
+
+    def prepare(self) -> None:
+        """The candidate has a tenth of the traffic and trades."""
+        token = self.settings.admin_token
+        call(self.api[self.candidate], "POST", "/admin/unkill", token)
+        for symbol in ("BTC%2FUSDT", "ETH%2FUSDT"):
+            call(self.api[self.candidate], "POST", f"/engines/restart/{symbol}", token)
+        self.files.write_canary(Canary(green_buckets(self.candidate, 10), int(time.time()) + 3600))
+        self.caddyfile.write_text(self.plain_config(10))
+        reload = ["caddy", "reload", "--config", self.caddyfile, "--adapter", "caddyfile", "--address", f"127.0.0.1:{self.plain['admin']}"]
+        subprocess.run(list(map(str, reload)), env=shared.tool_environment(), check=True, capture_output=True, timeout=30)
+
+    def slot_dir(self) -> tuple[Path, Path]:
+        slot = shared.STATE / "levibot/slots" / self.stable
+        return shared.STATE / "levibot/releases" / (slot / "release").read_text().strip(), slot / "compose.env"
+
+    def command(self, way: str) -> tuple[list[str], dict[str, str]]:
+        release, env_file = self.slot_dir()
+        inventory = ["ansible-playbook", "-i", str(shared.INVENTORY)]
+        urls = {slot: f"http://127.0.0.1:{port}" for slot, port in self.api.items()}
+        stable_caddyfile = self.directory / "Caddyfile.stable"
+        stable_caddyfile.write_text(self.plain_config(0))
+        project = f"{self.settings.project}-{self.stable}"
+        admin = f"127.0.0.1:{self.plain['admin']}"
+        if way == OURS:
+            return [*inventory, OURS], {}
+        if way == EMPTY:
+            return [*inventory, str(self.directory / "empty.yml")], {}
+        if way == RUNBOOK:
+            return [str(RIVALS / "runbook.sh")], {
+                "ADMIN_TOKEN": self.settings.admin_token, "CANDIDATE": urls[self.candidate], "STABLE": urls[self.stable],
+                "STABLE_CADDYFILE": str(stable_caddyfile), "CADDYFILE": str(self.caddyfile), "CADDY_ADMIN": admin, "PROJECT": project,
+                "RELEASE": str(release), "OVERRIDE": f"override.{self.stable}.yml", "ENV_FILE": str(env_file),
+            }  # fmt: skip
+        variables = {
+            "bench_candidate": urls[self.candidate], "bench_stable": urls[self.stable], "bench_stable_caddyfile": str(stable_caddyfile),
+            "bench_caddyfile": str(self.caddyfile), "bench_caddy_admin": admin, "bench_project": project, "bench_release": str(release),
+            "bench_override": f"override.{self.stable}.yml", "bench_env_file": str(env_file),
+        }  # fmt: skip
+        return [*inventory, str(RIVALS / "plain.yml"), "-e", json.dumps(variables)], {}
+
+    def edge_port(self, way: str) -> int:
+        return self.settings.ports["edge"] if way == OURS else self.plain["site"]
+
+    @contextlib.contextmanager
+    def load(self, way: str, run: Run) -> Iterator[None]:
+        stats = self.directory / "stats.json"
+        stats.unlink(missing_ok=True)
+        url = f"http://127.0.0.1:{self.edge_port(way)}"
+        command = [sys.executable, "sandbox/traffic.py", f"--url={url}", f"--rate={RATE}", f"--stats-file={stats}"]
+        process = subprocess.Popen(command, cwd=CHECKOUT)
+        try:
+            time.sleep(SETTLE_SECONDS)
+            yield
+            time.sleep(SETTLE_SECONDS)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=10)
+        told = json.loads(stats.read_text())
+        run.requests = told["sent"]
+        run.failures = told["failed"]
+
+    def observe(self, way: str, run: Run, began: float, end: threading.Event) -> None:
+        """When the traffic was seen to be back, and the switch on with no engine running."""
+        while not end.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException, KeyError):
+                if run.killed_seconds is None:
+                    status = call(self.api[self.candidate], "GET", "/live/status")
+                    if status["kill_switch_active"] and call(self.api[self.candidate], "GET", "/engines/status")["running"] == 0:
+                        run.killed_seconds = time.monotonic() - began
+                if way == OURS:
+                    back = self.files.read().canary is None
+                else:
+                    config = call(self.plain["admin"], "GET", "/config/apps/http/servers")
+                    back = f'"weights": [{"100, 0" if self.stable == "blue" else "0, 100"}]' in json.dumps(config)
+                if run.traffic_seconds is None and back:
+                    run.traffic_seconds = time.monotonic() - began
+            time.sleep(0.02)
+
+    def measure(self, way: str) -> Run:
+        run = Run()
+        command, extra = self.command(way)
+        environment = {**shared.tool_environment(), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", **extra}
+        if way == EMPTY:
+            began = time.monotonic()
+            run.exit_code = subprocess.run(
+                command, cwd=CHECKOUT, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=False
+            ).returncode
+            run.exit_seconds = time.monotonic() - began
+            return run
+        self.prepare()
+        end = threading.Event()
+        with self.load(way, run):
+            began = time.monotonic()
+            observer = threading.Thread(target=self.observe, args=(way, run, began, end), daemon=True)
+            observer.start()
+            with subprocess.Popen(
+                command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as process:
+                titled = False
+                for line in process.stdout or ():
+                    run.output.append(line)
+                    # Ansible says the title when a task begins, and its result when it has ended.
+                    if run.confirmed_seconds is None and (
+                        line.startswith(("ok:", "changed:")) if titled else way == RUNBOOK and CONFIRMED[way] in line
+                    ):
+                        run.confirmed_seconds = time.monotonic() - began
+                    titled = titled or (line.startswith("TASK") and CONFIRMED[way] in line)
+                run.exit_code = process.wait(timeout=LIMIT_SECONDS)
+            run.exit_seconds = time.monotonic() - began
+            end.set()
+            observer.join(timeout=10)
+        if run.exit_code or run.killed_seconds is None or run.traffic_seconds is None:
+            raise SystemExit(f"{way} did not reach the safe state (exit {run.exit_code}):\n{''.join(run.output)[-3000:]}")
+        return run
+
+
+@contextlib.contextmanager
+def plain_edge(site: Site) -> Iterator[None]:
+    """Caddy as a site without the split has it: weights in its configuration, changed by a reload."""
+    site.caddyfile.write_text(site.plain_config(10))
+    command = ["caddy", "run", "--config", str(site.caddyfile), "--adapter", "caddyfile"]
+    with (site.directory / "caddy.log").open("wb") as log:
+        process = subprocess.Popen(command, env=shared.tool_environment(), stdout=log, stderr=log)
+    try:
+        shared.wait_until(lambda: answers(site.plain["admin"]), 10, "the plain Caddy does not start")
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def bring_up() -> None:
+    """The sandbox, with the stable release, and the candidate in the other slot."""
+    environment = shared.tool_environment()
+    steps = [
+        [sys.executable, "sandbox/sandbox.py", "up"],
+        ["ansible-playbook", "-i", shared.INVENTORY, "sandbox/stable.yml"],
+        ["ansible-playbook", "-i", shared.INVENTORY, RIVALS / "candidate.yml"],
+    ]
+    for step in steps:
+        done = subprocess.run(list(map(str, step)), cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            raise SystemExit(f"{step}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def row(way: str, runs: list[Run], empty: list[Run]) -> dict[str, Any]:
+    safe = [run.safe_seconds for run in runs]
+    ratios = [mine / its.exit_seconds for mine, its in zip(safe, empty, strict=True)]
+    return {
+        "way": way,
+        "safe_seconds": statistics.median(safe),
+        "of_empty": statistics.median(ratios),
+        "of_empty_lowest": min(ratios),
+        "of_empty_highest": max(ratios),
+        "exit_seconds": statistics.median(run.exit_seconds for run in runs),
+        "traffic_seconds": statistics.median(run.traffic_seconds or 0 for run in runs),
+        "killed_seconds": statistics.median(run.killed_seconds or 0 for run in runs),
+        "failures": sum(run.failures for run in runs),
+        "requests": sum(run.requests for run in runs),
+        "runs": [{name: value for name, value in vars(run).items() if name != "output"} for run in runs],
+    }
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'way':<30} {'safe':>7} {'of empty':>9}  lowest-highest  {'traffic':>8} {'kill':>7} {'exit':>7}  failed of requests")
+    for one in rows:
+        spread = f"{one['of_empty_lowest']:.2f}-{one['of_empty_highest']:.2f}"
+        print(
+            f"{one['way']:<30} {one['safe_seconds']:>5.2f} s {one['of_empty']:>9.2f}  {spread:<14} {one['traffic_seconds']:>6.2f} s"
+            f" {one['killed_seconds']:>5.2f} s {one['exit_seconds']:>5.2f} s  {one['failures']} of {one['requests']}"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    os.chdir(CHECKOUT)
+    print("bringing up the sandbox with a candidate ...", flush=True)
+    bring_up()
+    runs: dict[str, list[Run]] = {way: [] for way in (EMPTY, OURS, RUNBOOK, PLAIN)}
+    with tempfile.TemporaryDirectory(prefix="levibot-bench-") as directory:
+        site = Site(Path(directory))
+        (site.directory / "empty.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: []\n")
+        with plain_edge(site):
+            for number in range(1, options.rounds + 1):
+                print(f"round {number} of {options.rounds}", flush=True)
+                for way, done in runs.items():
+                    done.append(site.measure(way))
+    rows = [row(way, done, runs[EMPTY]) for way, done in runs.items()]
+    show(rows)
+    by = {one["way"]: one for one in rows}
+    print(f"\n{OURS} takes {by[OURS]['of_empty']:.2f} times an empty run; the aim is at most {GOAL}, and to be faster than the runbook")
+    out = CHECKOUT / "build/bench/rollback.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"processors": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version(), "load": os.getloadavg()}
+    out.write_text(
+        json.dumps({"machine": machine, "settings": {"rounds": options.rounds, "rate": RATE}, "goal": GOAL, "ways": rows}, indent=2) + "\n"
+    )
+    print(f"all runs: {out.relative_to(CHECKOUT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
