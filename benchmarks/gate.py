@@ -200,9 +200,9 @@ def gate_run(
     tell = {"name": "Tell", "ansible.builtin.debug": {"msg": f"LOOKS {looks}"}, "run_once": True}
     seen: list[tuple[float, int]] = [] if memory is None else memory
     out, used, took = play(folder, gates, soak, tell, memory=seen)
-    told = re.search(r"LOOKS (\[[0-9, ]+\])", out)
+    told = re.search(r"LOOKS (\[[0-9,\s]+\])", out)
     if not told:
-        sys.exit(f"the gates did not run:\n{out[-3000:]}")
+        sys.exit(f"the gates did not run:\n{out}")
     return made(sum(json.loads(told[1])), used, took, seen, seconds)
 
 
