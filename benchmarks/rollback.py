@@ -40,7 +40,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.split impo
 RIVALS = CHECKOUT / "benchmarks/rollback_rivals"
 GOAL = 2.5
 OURS, RUNBOOK, PLAIN, EMPTY = "playbooks/rollback.yml", "the plan's runbook, in shell", "plain Ansible playbook", "empty ansible-playbook"
-RATE = 100
+RATE = 40
 SETTLE_SECONDS = 1.5
 LIMIT_SECONDS = 60
 # The line that says that the kill is confirmed; for Ansible the one after the task's title.
@@ -306,7 +306,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="levibot-bench-") as directory:
         site = Site(Path(directory))
         (site.directory / "empty.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: []\n")
-        with plain_edge(site):
+        pause = shared.RUN / "traffic.pause"
+        pause.touch()  # the sandbox's own traffic: each way has its own
+        with plain_edge(site), contextlib.ExitStack() as stack:
+            stack.callback(pause.unlink)
             for number in range(1, options.rounds + 1):
                 print(f"round {number} of {options.rounds}", flush=True)
                 for way, done in runs.items():
