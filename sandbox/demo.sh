@@ -16,6 +16,8 @@ fi
 
 sandbox/bootstrap.sh sandbox
 export PATH=$root/.venv/bin:$PATH:/usr/sbin:/sbin DOCKER_CONFIG=$root/.venv/docker ANSIBLE_CONFIG=$root/ansible.cfg
+# Ansible leaves it to Python when a pipe gets its lines.
+export PYTHONUNBUFFERED=1
 # Nothing is left in the home folder, nor needed there.
 export ANSIBLE_INVENTORY=$root/inventories/sandbox ANSIBLE_HOME=$root/build/ansible ANSIBLE_REMOTE_TEMP=$root/build/ansible/tmp
 python sandbox/sandbox.py up

@@ -134,6 +134,8 @@ def main(stages: list[str]) -> int:
         "ANSIBLE_HOME": str(ROOT / "build/ansible"),
         "ANSIBLE_REMOTE_TEMP": str(ROOT / "build/ansible/tmp"),
         "MOLECULE_COMMAND_BORDERS": "0",
+        # Ansible leaves it to Python when a pipe or a file gets its lines, and tests wait for some.
+        "PYTHONUNBUFFERED": "1",
     }
     counts = {stage: Count() for stage in stages}
     failures: list[str] = []

@@ -99,6 +99,7 @@ class Play:
                 cwd=CHECKOUT,
                 env={
                     **os.environ,
+                    "PYTHONUNBUFFERED": "1",
                     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                     "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
                     "ANSIBLE_NOCOLOR": "1",

@@ -109,13 +109,13 @@ class Desk:
         return self.engines[symbol]
 
     def recover(self, now: float) -> None:
-        """After a start of the whole service: paper goes on, live engines wait until somebody starts them again."""
+        """After a start of the whole service: those of the start-up run and paper goes on; live ones wait until somebody starts them again."""
         for symbol in STARTUP_SYMBOLS:
             self.engines.setdefault(symbol, Engine(symbol, PAPER, PAPER_CAPITAL, RUNNING))
         for engine in self.engines.values():
             if engine.mode == LIVE:
                 engine.status = STOPPED
-            elif engine.status != STOPPED:
+            elif engine.status != STOPPED or engine.symbol in STARTUP_SYMBOLS:
                 engine.status, engine.started_at, engine.last_heartbeat = RUNNING, now, now
 
     # What happens by itself.

@@ -213,7 +213,7 @@ def command(site: Site, gate: dict[str, Any], **arguments: Any) -> list[str]:
 def environment() -> dict[str, str]:
     """Without what the caller's own runner has set: `CI` alone would change how the screen draws."""
     cleared = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") and name not in NOT_WATCHED}
-    return {**cleared, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "TERM": "xterm"}
+    return {**cleared, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "TERM": "xterm", "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.mark.parametrize("observe_from", ["controller", "target"])

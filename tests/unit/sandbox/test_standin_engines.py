@@ -154,6 +154,14 @@ def test_after_a_restart_paper_goes_on_and_live_waits(desk):
     assert again.engines["ETH/USDT"].status == RUNNING
 
 
+def test_what_is_given_at_start_up_runs_again_after_a_stop(desk):
+    desk.start("SOL/USDT", PAPER, Decimal(100), NOW)
+    for symbol in (BTC, "SOL/USDT"):
+        desk.stop(symbol, NOW + 1, killed=False)
+    desk.recover(NOW + 9)
+    assert (desk.engines[BTC].status, desk.engines["SOL/USDT"].status) == (RUNNING, STOPPED)
+
+
 def test_the_store_shares_changes_and_drops_what_failed(tmp_path):
     one, other = Store(tmp_path), Store(tmp_path)
     with one.change() as desk:
