@@ -34,9 +34,8 @@ class Observation:
     """What was seen of the whole at one instant.
 
     ledger: every entry of every rollout, in order; None where it cannot be read, which is a finding only if `ledger_lost` is False.
-    before: the stable slot of each edge before the fault.
     requests: what visitors saw since then, and `explained` which of their failures the fault itself explains, by reason.
-    images: the digests that are kept on the app hosts. Empty means that nobody looked.
+    images: the ids of all images on the app hosts; releases: those of the release in each slot.
     texts: all that was printed or written, by name; `secrets` may be in none of it.
     """
 
@@ -47,13 +46,14 @@ class Observation:
     requests: Requests = field(default_factory=Requests)
     explained: Callable[[str], bool] = lambda _reason: False
     images: frozenset[str] = frozenset()
+    releases: Mapping[str, frozenset[str]] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
 
 
 def broken(seen: Observation) -> list[str]:
     """Every promise that does not hold, as a sentence that says where."""
-    found = [*_expiry(seen), *_secrets(seen), *_requests(seen)]
+    found = [*_expiry(seen), *_secrets(seen), *_requests(seen), *_way_back(seen)]
     if seen.ledger is None:
         return found if seen.ledger_lost else [*found, "the ledger cannot be read, and no fault explains that"]
     chain = list(_chain(seen.ledger))
@@ -69,7 +69,6 @@ def broken(seen: Observation) -> list[str]:
     current = rollouts[open_ones[-1]] if open_ones else []
     for host, split in seen.edges.items():
         found += [f"edge {host}: {text}" for text in _split(split, current, seen.now)]
-    found += _way_back(seen, rollouts)
     return found
 
 
@@ -194,20 +193,11 @@ def _once(entries: Sequence[Entry]) -> Iterator[str]:
         ended = ended or entry.kind == "closed"
 
 
-def _way_back(seen: Observation, rollouts: Mapping[str, Sequence[Entry]]) -> Iterator[str]:
-    """The images of the release that was replaced last are there, as is what every slot runs."""
-    if not seen.images:
-        return
-    releases: dict[str, list[str]] = {}
-    stopped = ""
-    for entries in rollouts.values():
-        for entry in entries:
-            if entry.data.get("action") == "deploy" and entry.data.get("images"):
-                releases[str(entry.data["version"])] = [image["id"] for image in entry.data["images"].values()]
-            if entry.data.get("action") == "decommission" and entry.kind == "intent":
-                stopped = str(entry.data["version"])
-    if lost := sorted(set(releases.get(stopped, ())) - seen.images):
-        yield f"the way back to {stopped} is gone: no image {', '.join(lost)}"
+def _way_back(seen: Observation) -> Iterator[str]:
+    """The images of the release in each slot are there: the one that serves, and the one that it replaced."""
+    for slot, images in seen.releases.items():
+        if lost := sorted(images - seen.images):
+            yield f"the release in {slot} cannot be started again: no image {', '.join(lost)}"
 
 
 def _secrets(seen: Observation) -> Iterator[str]:
