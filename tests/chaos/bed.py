@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -34,6 +35,13 @@ _TASK = re.compile(r"^TASK \[(.*?)\] \**$", re.MULTILINE)
 # As short as the gates allow, but with a hold in which a run can be started again.
 PATIENT: dict[str, Any] = json.loads(json.dumps(SHORT))
 PATIENT["levibot_plan_overrides"]["defaults"]["hold"] = "90s"
+# Less traffic will do: it is the runs that are tried here, hundreds of them, and not the candidate.
+PATIENT["levibot_checks_overrides"] = {
+    "api_uptime": {"min_events": 3},
+    "error_rate": {"min_events": 5},
+    "latency_p95": {"min_events": 5},
+    "performance_degradation": {"min_events": 20},
+}
 
 
 def descendants(pid: int) -> list[int]:
@@ -67,6 +75,12 @@ def kill_tree(pid: int) -> None:
 def _signal(pid: int, sign: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, sign)
+
+
+def settings() -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 (comes with ansible-core)
+
+    return yaml.safe_load((ROOT / "inventories/sandbox/group_vars/all/sandbox.yml").read_text(encoding="utf-8"))
 
 
 @dataclass
@@ -104,7 +118,7 @@ class Run:
 class Bed:
     """The sandbox, from one instant on: `start()` is that instant."""
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=settings)
     started: Mapping[str, Any] = field(default_factory=dict)
     logs: list[Path] = field(default_factory=list)
 
@@ -114,6 +128,8 @@ class Bed:
         self.sandbox("fault", "clear")
         self.end_open_rollout()
         run([BIN / "ansible-playbook", "sandbox/stable.yml"], check=True, timeout=RUN_SECONDS)
+        # The slot was restarted, which Prometheus saw: no gate of the rollout is to judge that.
+        self.until(lambda: not self.alerts(), 90, "no alert fires any more")
         self.logs = []
         self.mark()
         return self.stable()
@@ -177,6 +193,15 @@ class Bed:
         slots.subtract(then.get("slots", {}))
         return Requests(now["sent"] - then.get("sent", 0), dict(+failed), dict(+slots))
 
+    def alerts(self) -> set[str]:
+        """What fires, but for the watchdog."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.settings["sandbox_ports"]["alertmanager"], timeout=5)
+        try:
+            connection.request("GET", "/api/v2/alerts?active=true")
+            return {alert["labels"]["alertname"] for alert in json.load(connection.getresponse())} - {"Watchdog"}
+        finally:
+            connection.close()
+
     def images(self) -> frozenset[str]:
         return frozenset(run(["docker", "images", "--no-trunc", "--quiet"], check=True).stdout.split())
 
@@ -233,12 +258,9 @@ def open_rollouts(entries: list[Entry]) -> list[str]:
 @contextmanager
 def bed() -> Iterator[Bed]:
     """Of a sandbox that is brought up, and taken down again."""
-    import yaml  # noqa: PLC0415 (comes with ansible-core)
-
-    settings = yaml.safe_load((ROOT / "inventories/sandbox/group_vars/all/sandbox.yml").read_text(encoding="utf-8"))
     run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
     try:
-        yield Bed(settings)
+        yield Bed()
     finally:
         run([sys.executable, "sandbox/sandbox.py", "fault", "clear"])
         if not os.environ.get("CHAOS_KEEP"):

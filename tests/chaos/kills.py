@@ -7,6 +7,7 @@ container does; the others only ansible-playbook itself, so that its workers liv
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ class Kill:
 HEAD = f"{'kill':>4}  {'instant':>8}  {'of':8}{'task':60}{'last in the ledger':36}outcome"
 
 
+def overloaded(reason: str) -> bool:
+    """A kill costs no visitor anything; only a machine with far more to do than it can answers late."""
+    return reason == "timeout" and os.getloadavg()[0] > 3 * (os.cpu_count() or 1)
+
+
 def last_recorded(bed: Bed) -> str:
     entries = bed.rollout()
     if not entries:
@@ -68,7 +74,7 @@ def one_rollout(bed: Bed, rng: random.Random, kills: int, first: int) -> tuple[l
         if running.ended:
             break
         running.kill(orphans)
-        done.append(Kill(first + len(done), seconds, orphans, running.doing, last_recorded(bed), bed.broken()))
+        done.append(Kill(first + len(done), seconds, orphans, running.doing, last_recorded(bed), bed.broken(explained=overloaded)))
     else:
         running = bed.play()
     assert running is not None
@@ -84,7 +90,7 @@ def opened(bed: Bed) -> int:
 
 
 def ending(bed: Bed, running: Run, code: int, candidate: str, opened_before: int) -> list[str]:
-    found = safe(bed.observe(), candidate)
+    found = safe(bed.observe(explained=overloaded), candidate)
     entries = bed.rollout()
     outcome = next((entry.data.get("outcome") for entry in entries if entry.kind == "closed"), "still open")
     if outcome != "promoted":
