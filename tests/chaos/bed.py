@@ -121,18 +121,27 @@ class Bed:
     settings: Mapping[str, Any] = field(default_factory=settings)
     started: Mapping[str, Any] = field(default_factory=dict)
     logs: list[Path] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     def start(self) -> str:
         """A stable release that serves, no fault, no rollout. Returns its slot."""
         LOGS.mkdir(parents=True, exist_ok=True)
+        self.end()
         self.sandbox("fault", "clear")
         self.end_open_rollout()
         run([BIN / "ansible-playbook", "sandbox/stable.yml"], check=True, timeout=RUN_SECONDS)
         # The slot was restarted, which Prometheus saw: no gate of the rollout is to judge that.
-        self.until(lambda: not self.alerts(), 90, "no alert fires any more")
+        self.until(lambda: not self.alerts(), 180, "no alert fires any more (see Alertmanager)")
         self.logs = []
         self.mark()
         return self.stable()
+
+    def end(self) -> None:
+        """Ends what still runs of a fault that failed."""
+        for running in self.runs:
+            if not running.ended:
+                running.kill()
+        self.runs = []
 
     def mark(self) -> None:
         """From here on requests are counted."""
@@ -160,7 +169,8 @@ class Bed:
             process = subprocess.Popen(
                 command, cwd=ROOT, env={**ENVIRONMENT, **environment}, stdout=output, stderr=output, start_new_session=True
             )
-        return Run(process, log)
+        self.runs.append(Run(process, log))
+        return self.runs[-1]
 
     @property
     def files(self) -> SplitFiles:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,8 +18,7 @@ from .bed import RUN_SECONDS, Bed, Run
 from .invariants import safe
 
 KILLS_PER_ROLLOUT = 8
-# From here a run is judged to end by itself: a start, and the longest stretch between two steps of the ledger on a busy machine.
-LONGEST_SECONDS = 30.0
+FIRST_SECONDS = 45.0  # what a whole run takes, until the first one has shown it
 
 
 @dataclass
@@ -46,27 +46,25 @@ def overloaded(reason: str) -> bool:
 
 
 def last_recorded(bed: Bed) -> str:
-    entries = bed.rollout()
-    if not entries:
-        return "nothing"
-    last = entries[-1]
-    data = last.data
-    return " ".join(
-        str(part) for part in (last.kind, data.get("action"), data.get("step") or data.get("gate") or data.get("outcome")) if part
-    )
+    last = bed.rollout()[-1]
+    words = (last.kind, last.data.get("action"), last.data.get("step") or last.data.get("gate") or last.data.get("outcome"))
+    return " ".join(str(word) for word in words if word)
 
 
-def one_rollout(bed: Bed, rng: random.Random, kills: int, first: int) -> tuple[list[Kill], list[str], float]:
-    """A rollout that is killed so often and then left alone. Returns its kills, what is broken at its end, and its seconds."""
-    begun = time.monotonic()
+def one_rollout(bed: Bed, rng: random.Random, kills: int, first: int, longest: float) -> tuple[list[Kill], list[str], float]:
+    """A rollout that is killed so often, unless it ends before, and then left alone.
+
+    Returns its kills, what is broken at its end, and the seconds that its last run took.
+    """
     stable = bed.start()
     candidate = {"blue": "green", "green": "blue"}[stable]
     opened_before = opened(bed)
     done: list[Kill] = []
-    running: Run | None = None
+    begun, running = time.monotonic(), None
     while len(done) < kills:
+        begun = time.monotonic()
         running = bed.play()
-        seconds = rng.uniform(0.3, LONGEST_SECONDS)
+        seconds = rng.uniform(0.3, longest)
         orphans = rng.random() < 0.5
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not running.ended:
@@ -74,8 +72,10 @@ def one_rollout(bed: Bed, rng: random.Random, kills: int, first: int) -> tuple[l
         if running.ended:
             break
         running.kill(orphans)
-        done.append(Kill(first + len(done), seconds, orphans, running.doing, last_recorded(bed), bed.broken(explained=overloaded)))
+        recorded = last_recorded(bed) if opened(bed) > opened_before else "nothing"
+        done.append(Kill(first + len(done), seconds, orphans, running.doing, recorded, bed.broken(explained=overloaded)))
     else:
+        begun = time.monotonic()
         running = bed.play()
     assert running is not None
     code = running.wait(RUN_SECONDS)
@@ -106,18 +106,24 @@ def run_kills(bed: Bed, runs: int, seed: int, seconds: float = float("inf")) -> 
     """Kills until there were so many, or the time is over; yields the table line by line, and raises at the end if anything is broken."""
     rng = random.Random(seed)  # noqa: S311 - a seed is to be repeated
     deadline = time.monotonic() + seconds
-    number, failures, rollouts = 1, [], 0
+    longest = FIRST_SECONDS
+    all_kills: list[Kill] = []
+    failures: list[str] = []
+    rollouts = 0
     yield HEAD
-    while number <= runs and (rollouts == 0 or time.monotonic() < deadline):
-        wanted = min(runs - number + 1, rng.randint(1, KILLS_PER_ROLLOUT))
-        kills, found, took = one_rollout(bed, rng, wanted, number)
+    while len(all_kills) < runs and (rollouts == 0 or time.monotonic() < deadline):
+        wanted = min(runs - len(all_kills), rng.randint(1, KILLS_PER_ROLLOUT))
+        kills, found, took = one_rollout(bed, rng, wanted, len(all_kills) + 1, longest)
         for kill in kills:
             yield kill.line()
             failures += [f"kill {kill.number}: {text}" for text in kill.found]
         rollouts += 1
-        number += len(kills)
-        yield f"      rollout {rollouts}: {len(kills)} kills, {took:.0f} s: {'; '.join(found) or 'promoted, promises kept, chain whole'}"
+        all_kills += kills
+        longest = max(took, FIRST_SECONDS / 2)
+        yield f"      rollout {rollouts}, {len(kills)} kills: {'; '.join(found) or 'promoted, promises kept, chain whole'}"
         failures += [f"rollout {rollouts}: {text}" for text in found]
-    yield f"{number - 1} kills in {rollouts} rollouts, seed {seed}: {len(failures)} findings"
+    where = Counter(kill.recorded for kill in all_kills).most_common()
+    yield "killed behind " + ", ".join(f"{recorded}: {count}" for recorded, count in where)
+    yield f"{len(all_kills)} kills in {rollouts} rollouts, seed {seed}: {len(failures)} findings"
     if failures:
         raise AssertionError("\n".join(failures))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def attempt(name: str, what: Callable[[], None]) -> bool | None:
     except Skip as exc:
         print(f"SKIPPED {name}: {exc}", flush=True)
         return None
-    except AssertionError as exc:
+    except (AssertionError, subprocess.TimeoutExpired) as exc:
         print(f"FAILED  {name} ({time.monotonic() - begun:.0f} s):\n  " + str(exc).replace("\n", "\n  "), flush=True)
         return False
     print(f"passed  {name} ({time.monotonic() - begun:.0f} s)", flush=True)
@@ -53,6 +54,7 @@ def main() -> int:
             rng = random.Random(seed)  # noqa: S311 - a seed is to be repeated
             what = partial(kills, box, options.runs, seed) if name == "kills" else partial(FAULTS[name], box, rng)
             results.append(attempt(name, what))
+            box.end()
     print(f"{results.count(True)} passed, {results.count(False)} failed, {results.count(None)} skipped")
     return 0 if results.count(True) and not results.count(False) else 1
 
