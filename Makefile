@@ -37,6 +37,11 @@ e2e: ## Run whole rollouts on the sandbox, with and without faults
 	@sandbox/bootstrap.sh sandbox test
 	@$(PYTHON_VENV) tests/run.py e2e
 
+.PHONY: chaos
+chaos: ## Kill Phase 2 at random instants, and inject every fault; RUNS=200 kills, SEED= repeats a series, ONLY=<fault> tries one
+	@sandbox/bootstrap.sh sandbox test
+	@SANDBOX_TRAFFIC_RATE=20 $(PYTHON_VENV) -m tests.chaos.run $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(addprefix --only ,$(ONLY))
+
 .PHONY: setup up down status
 setup: ## Set up what the sandbox needs, and start nothing but a Docker engine where there is none
 	@sandbox/bootstrap.sh sandbox

@@ -14,7 +14,8 @@ log=$logs/bootstrap.log
 run=$root/build/sandbox/run
 
 # Unpacked into .venv/debian, so that no service starts by itself and root is not needed.
-tools=(prometheus prometheus-alertmanager prometheus-blackbox-exporter docker-registry busybox-static) # the last one for tiny test images
+tools=(prometheus prometheus-alertmanager prometheus-blackbox-exporter docker-registry
+    busybox-static libfaketime) # the last two for tests: tiny images, and a clock that is set
 # What the sandbox's base image is made of, with all that these depend on.
 base=(base-files base-passwd coreutils dash python3)
 bench_tools=(haproxy wrk)

@@ -7,6 +7,7 @@
 sandbox.py up        # returns at once when all is up and nothing has changed
 sandbox.py status    # exit 0 when all runs
 sandbox.py fault errors@50   # waits for the candidate's 50 % and breaks it then; `fault clear` undoes all faults
+sandbox.py stop prometheus   # or start, or kill, which is SIGKILL: supervisord starts it again at once
 sandbox.py down      # daemons only; `make clean` removes containers, images and files, too
 """
 
@@ -113,6 +114,22 @@ def status() -> bool:
     return fine
 
 
+def control(verb: str, name: str, settings: Settings) -> None:
+    """One daemon alone, for faults."""
+    supervisor = Supervisor()
+    services = {service.name: service for service in [*foundation(settings), *edge(settings)]}
+    if name not in services or name not in (supervisor.states() or {}):
+        raise SandboxError(f"there is no daemon {name!r}\n  fix: one of {', '.join(services)}, when the sandbox is up (sandbox.py up)")
+    if verb == "start":
+        supervisor.start([services[name]])
+        wait_ready([services[name]], settings)
+    elif name in supervisor.running():
+        if verb == "stop":
+            supervisor.rpc.stopProcess(name)
+        else:
+            supervisor.rpc.signalProcess(name, "KILL")
+
+
 def fault(what: str, settings: Settings) -> NoReturn:
     """Hand over to the injector, which knows neither this inventory nor this checkout."""
     name, _, weight = what.partition("@")
@@ -134,6 +151,8 @@ def main(arguments: list[str]) -> int:
                 up()
             case ["fault", what]:
                 fault(what, Settings.load())
+            case ["start" | "stop" | "kill" as verb, name]:
+                control(verb, name, Settings.load())
             case ["down"]:
                 down()
             case ["status"]:

@@ -27,7 +27,7 @@ ENVIRONMENT = {
     "ANSIBLE_INVENTORY": str(ROOT / "inventories/sandbox"),
     "ANSIBLE_NOCOLOR": "1",
     "PYTHONUNBUFFERED": "1",
-    "SANDBOX_TRAFFIC_RATE": "60",  # 150 cost as much as all else of a rollout
+    "SANDBOX_TRAFFIC_RATE": os.environ.get("SANDBOX_TRAFFIC_RATE", "60"),  # 150 cost as much as all else of a rollout
 }
 ROLLOUT_SECONDS = 240
 
