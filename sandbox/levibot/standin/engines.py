@@ -109,7 +109,7 @@ class Desk:
         return self.engines[symbol]
 
     def recover(self, now: float) -> None:
-        """After a start of the whole service: those of the start-up run and paper goes on; live ones wait until somebody starts them again."""
+        """After a start of the whole service: paper goes on, and what is given at start-up runs; live engines wait for somebody."""
         for symbol in STARTUP_SYMBOLS:
             self.engines.setdefault(symbol, Engine(symbol, PAPER, PAPER_CAPITAL, RUNNING))
         for engine in self.engines.values():
