@@ -141,16 +141,22 @@ def run(command: list[Any], timeout: float = 120, check: bool = False) -> subpro
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
+def daemons() -> Iterator[Sandbox]:
     import yaml  # noqa: PLC0415 (comes with ansible-core)
 
     settings = yaml.safe_load((ROOT / "inventories/sandbox/group_vars/all/sandbox.yml").read_text(encoding="utf-8"))
     run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
     box = Sandbox(settings["sandbox_ports"], settings["sandbox_project"])
     try:
-        box.heal()
-        box.stable_release()
         yield box
     finally:
         box.heal()
         run([sys.executable, "sandbox/sandbox.py", "down"])
+
+
+@pytest.fixture(scope="module")
+def sandbox(daemons: Sandbox) -> Sandbox:
+    """As a file of tests finds it: no fault, and the stable release serves, whatever the file before has rolled out."""
+    daemons.heal()
+    daemons.stable_release()
+    return daemons
