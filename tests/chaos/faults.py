@@ -29,6 +29,9 @@ FAKETIME = ROOT / ".venv/debian/usr/lib"
 ENGINE = ROOT / "build/sandbox/run/engine"  # written by bootstrap.sh if it started the engine
 ROLLBACK = ROOT / "playbooks/rollback.yml"
 OTHER = {"blue": "green", "green": "blue"}
+# Nobody starts these again, so a gate that a fault leaves without data need not hold for long.
+HASTY: dict[str, Any] = json.loads(json.dumps(PATIENT))
+HASTY["levibot_plan_overrides"]["defaults"]["hold"] = "10s"
 TRUNCATIONS = 300
 IN_FILE = 60  # entries
 
@@ -69,7 +72,7 @@ def at_ten_percent(bed: Bed, running: Run) -> None:
 def caddy_killed(bed: Bed, _rng: random.Random) -> None:
     """Between the intent of a weight and its result. Counters start anew, so that a gate may or may not have enough to pass."""
     stable = bed.start()
-    running = bed.play()
+    running = bed.play(variables=HASTY)
     bed.until_recorded(running, "intent", action="weight", step="phase2.step2")
     bed.sandbox("kill", "caddy")
     code = running.wait()
@@ -80,7 +83,7 @@ def caddy_killed(bed: Bed, _rng: random.Random) -> None:
 def observers_down(bed: Bed, _rng: random.Random) -> None:
     """Prometheus and Alertmanager are gone: blind, so back to stable."""
     stable = bed.start()
-    running = bed.play()
+    running = bed.play(variables=HASTY)
     at_ten_percent(bed, running)
     bed.sandbox("stop", "prometheus")
     bed.sandbox("stop", "alertmanager")
@@ -127,7 +130,7 @@ def disk_full_for_the_ledger(bed: Bed, _rng: random.Random) -> None:
     place = STATE / "small"
     with small_disk(place, "3m"):
         ledger = place / "ledger.db"
-        running = bed.play(variables={**PATIENT, "levibot_ledger_path": str(ledger)})
+        running = bed.play(variables={**HASTY, "levibot_ledger_path": str(ledger)})
         bed.until(lambda: any(e.kind == "look" for e in bed.ledger(ledger) or []), 180, "a look", running)
         fill(place)
         end_safe(bed, running, stable, outcome=None)
@@ -145,7 +148,7 @@ def disk_full_for_the_edge(bed: Bed, _rng: random.Random) -> None:
     stable = bed.start()
     place = STATE / "edge/run"
     with small_disk(place, "256k"):
-        running = bed.play()
+        running = bed.play(variables=HASTY)
         at_ten_percent(bed, running)
         fill(place)
         end_safe(bed, running, stable)
@@ -156,7 +159,7 @@ def engine_restarted(bed: Bed, _rng: random.Random) -> None:
     if not ENGINE.exists() or ENGINE.read_text().startswith("systemd"):
         raise Skip("the Docker engine was not started by this checkout, and others may use it")
     stable = bed.start()
-    running = bed.play()
+    running = bed.play(variables=HASTY)
     at_ten_percent(bed, running)
     pid = int(ENGINE.read_text().split()[0])
     os.kill(pid, 15)
@@ -172,7 +175,7 @@ def api_hangs_on_kill(bed: Bed, _rng: random.Random) -> None:
     if not ROLLBACK.exists():
         raise Skip("there is no playbooks/rollback.yml")
     stable = bed.start()
-    running = bed.play()
+    running = bed.play(variables=HASTY)
     at_ten_percent(bed, running)
     bed.sandbox("fault", "hang")
     back = bed.play("playbooks/rollback.yml")
@@ -192,7 +195,7 @@ def api_hangs_on_kill(bed: Bed, _rng: random.Random) -> None:
 def two_at_once(bed: Bed, _rng: random.Random) -> None:
     """One goes on, the other is refused and says by whom."""
     stable = bed.start()
-    first, second = bed.play(), bed.play()
+    first, second = bed.play(variables=HASTY), bed.play(variables=HASTY)
     codes = [first.wait(), second.wait()]
     outputs = [first.output, second.output]
     expect(
@@ -219,7 +222,7 @@ def clock_stepped(bed: Bed, rng: random.Random) -> None:
         "LD_PRELOAD": "",
     }
     fake = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
-    running = bed.play(variables={**PATIENT, "levibot_environment": own}, **fake)
+    running = bed.play(variables={**HASTY, "levibot_environment": own}, **fake)
     at_ten_percent(bed, running)
     offset.write_text(f"{rng.choice('+-')}{rng.randint(1, 4)}h\n")
     code = running.wait()
@@ -240,7 +243,7 @@ def edge_unreachable(bed: Bed, _rng: random.Random) -> None:
     moved = [entry for entry in (bed.ledger() or [])[entries:] if entry.kind == "intent" and entry.data.get("action") == "weight"]
     expect([*safe(bed.observe(), stable), *([f"{len(moved)} weights were meant"] if moved else [])], refused.output)
 
-    running = bed.play()
+    running = bed.play(variables=HASTY)
     at_ten_percent(bed, running)
     back = bed.play("playbooks/withdraw.yml", *both)
     code = back.wait()
@@ -251,9 +254,7 @@ def edge_unreachable(bed: Bed, _rng: random.Random) -> None:
 def control_node_dies(bed: Bed, _rng: random.Random) -> None:
     """At 10 %, and nobody comes back: the edge helps itself. Much later somebody starts again."""
     stable = bed.start()
-    short = {**PATIENT, "rollout_expiry_margin_seconds": 2}
-    short["levibot_plan_overrides"] = json.loads(json.dumps(PATIENT["levibot_plan_overrides"]))
-    short["levibot_plan_overrides"]["defaults"]["hold"] = "10s"
+    short = {**HASTY, "rollout_expiry_margin_seconds": 2}
     running = bed.play(variables=short)
     at_ten_percent(bed, running)
     running.kill()
