@@ -15,6 +15,6 @@ from .conftest import Sandbox
 SEED = 20261124
 
 
-@pytest.mark.parametrize("fault", [faults.power_cut, faults.control_node_dies])
+@pytest.mark.parametrize("fault", [faults.power_cut])
 def test_promises_outlive(sandbox: Sandbox, fault):
     fault(Bed(), random.Random(SEED))  # noqa: S311 - to be repeated
