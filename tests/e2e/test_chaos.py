@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A bounded part of `make chaos`. The control node that dies is also a kill and a resume; test_resume.py has more of these."""
+"""A bounded part of `make chaos`: its kills and most of its faults take minutes. test_resume.py has kills, too."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .test_rollout import STEPS, assert_safe
 
 # Long enough to be found in the middle of it, with a hold that leaves time to start again.
 LONG = {**SHORT, "levibot_plan_overrides": json.loads(json.dumps(SHORT["levibot_plan_overrides"]))}
-LONG["levibot_plan_overrides"]["phase2"]["steps"]["step1"] = {"window": "20s"}
+LONG["levibot_plan_overrides"]["phase2"]["steps"]["step1"] = {"window": "8s"}
 LONG["levibot_plan_overrides"]["defaults"]["hold"] = "60s"
 PLAYBOOK = [BIN / "ansible-playbook", "playbooks/phase2_bluegreen.yml", "-e", json.dumps(LONG)]
 
