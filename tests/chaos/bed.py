@@ -128,7 +128,6 @@ class Bed:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.end()
         self.sandbox("fault", "clear")
-        self.end_open_rollout()
         run([BIN / "ansible-playbook", "sandbox/stable.yml"], check=True, timeout=RUN_SECONDS)
         # The slot was restarted, which Prometheus saw: no gate of the rollout is to judge that.
         self.until(lambda: not self.alerts(), 180, "no alert fires any more (see Alertmanager)")
@@ -146,17 +145,6 @@ class Bed:
     def mark(self) -> None:
         """From here on requests are counted."""
         self.started = self.traffic()
-
-    def end_open_rollout(self) -> None:
-        """What a fault before has left open. The lock goes with it, whoever had it is dead."""
-        if not LEDGER.exists():
-            return
-        open_ones = open_rollouts(self.ledger() or [])
-        for rollout in open_ones:
-            task = {"path": str(LEDGER), "rollout": rollout, "state": "closed", "outcome": "aborted", "reason": "chaos: the next fault"}
-            arguments = ["-m", "levibot.transition.ledger", "-a", json.dumps(task)]
-            run([BIN / "ansible-playbook", "playbooks/withdraw.yml"], check=True)
-            run([BIN / "ansible", "app_hosts[0]", *arguments], check=True)
 
     def sandbox(self, *arguments: str) -> None:
         run([sys.executable, "sandbox/sandbox.py", *arguments], check=True)
