@@ -248,11 +248,6 @@ class Bed:
         self.until(reached, seconds, f"{kind} {data}", running)
 
 
-def open_rollouts(entries: list[Entry]) -> list[str]:
-    closed = {entry.rollout for entry in entries if entry.kind == "closed"}
-    return [entry.rollout for entry in entries if entry.kind == "opened" and entry.rollout not in closed]
-
-
 @contextmanager
 def bed() -> Iterator[Bed]:
     """Of a sandbox that is brought up, and taken down again."""
