@@ -8,7 +8,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Run the plan on the sandbox; FAULT=errors@50 breaks the candidate at 50 % (errors, latency, crash, hang, alert, starved)
+demo: ## Run the whole plan on the sandbox; FAULT=errors@50 breaks the candidate at 50 %, FAULT=wrong_pnl@live3 its live engines
 	@sandbox/demo.sh $(FAULT)
 
 .PHONY: test
@@ -40,7 +40,7 @@ e2e: ## Run whole rollouts on the sandbox, with and without faults
 .PHONY: chaos
 chaos: ## Kill Phase 2 at random instants, and inject every fault; RUNS=200 kills, SEED= repeats a series, ONLY=<fault> tries one
 	@sandbox/bootstrap.sh sandbox test
-	@SANDBOX_TRAFFIC_RATE=20 $(PYTHON_VENV) -m tests.chaos.run $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(addprefix --only ,$(ONLY))
+	@PYTHONPATH=collections SANDBOX_TRAFFIC_RATE=20 $(PYTHON_VENV) -m tests.chaos.run $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) $(addprefix --only ,$(ONLY))
 
 .PHONY: setup up down status
 setup: ## Set up what the sandbox needs, and start nothing but a Docker engine where there is none

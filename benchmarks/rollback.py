@@ -5,6 +5,10 @@ same steps, and an empty run of ansible-playbook, in one run, under load, on the
 Before each run the candidate has 10 % of the traffic and trades. An observer that belongs to none of them asks both edges and the
 candidate all the time, and says when the traffic was back and when switch and engines were off; what a way itself says of its kill counts
 from its own output. Rounds are interleaved. The table has the medians; build/bench/rollback.json has every run.
+
+And from the first bad answer: at 10 % the candidate begins to answer 3 of 10 requests with 500, and somebody looks once a second. For us
+that is Phase 2 with its gate. The others get a watch that a single bad answer trips, than which none is faster (bench-decisions shows what
+it does to healthy releases), and the plan's own watch, scripts/health_monitor.sh.
 """
 # ruff: noqa: E402  the checkout has to be on the path before what is imported from it
 
@@ -32,17 +36,23 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / "collections"), str(CHECKOUT / "sandbox")]
 
+import faults
 import shared
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitFiles
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, green_buckets, other
 
 RIVALS = CHECKOUT / "benchmarks/rollback_rivals"
+CANDIDATE = ["ansible-playbook", "-i", shared.INVENTORY, RIVALS / "candidate.yml"]
 GOAL = 2.5
 OURS, RUNBOOK, PLAIN, EMPTY = "playbooks/rollback.yml", "the plan's runbook, in shell", "plain Ansible playbook", "empty ansible-playbook"
+GATE, TRIPPED, TRIPPED_PLAIN = "playbooks/phase2_bluegreen.yml", "runbook, on one bad answer", "plain Ansible, on one bad answer"
+MONITORED = "runbook, on health_monitor.sh"
 RATE = 40
 SETTLE_SECONDS = 1.5
 LIMIT_SECONDS = 60
+UNNOTICED_SECONDS = 20
+WITHOUT_GO = {"preflight_override_who": "the benchmark", "preflight_override_reason": "what is measured begins after the GO"}
 # The line that says that the kill is confirmed; for Ansible the one after the task's title.
 CONFIRMED = {OURS: "Throw the kill switch", RUNBOOK: "kill confirmed", PLAIN: "Read the engines back"}
 
@@ -94,6 +104,20 @@ class Run:
         return max(self.confirmed_seconds or self.exit_seconds, self.traffic_seconds or self.exit_seconds)
 
 
+@dataclass
+class Watch:
+    """What one way needed, in seconds since the first bad answer; None where it was not back after UNNOTICED_SECONDS."""
+
+    traffic_seconds: float | None = None
+    killed_seconds: float | None = None
+    failures: int = 0
+    requests: int = 0
+
+    @property
+    def safe_seconds(self) -> float | None:
+        return None if self.traffic_seconds is None or self.killed_seconds is None else max(self.traffic_seconds, self.killed_seconds)
+
+
 class Site:
     """The sandbox with a candidate beside stable, and a second edge as a site without the split has it."""
 
@@ -115,9 +139,15 @@ class Site:
         weights = f"{share['blue']} {share['green']}"
         return CADDYFILE.format(**self.plain, **self.api, weights=weights)
 
+    def fault(self, wanted: dict[str, Any]) -> None:
+        faults.put_faults(f"http://127.0.0.1:{self.api[self.candidate]}", wanted, self.settings.admin_token)
+
     def prepare(self) -> None:
         """The candidate has a tenth of the traffic and trades."""
         token = self.settings.admin_token
+        if not answers(self.api[self.candidate]):  # a kill that was not confirmed has ended its container
+            have(CANDIDATE)
+        self.fault({})
         call(self.api[self.candidate], "POST", "/admin/unkill", token)
         for symbol in ("BTC%2FUSDT", "ETH%2FUSDT"):
             call(self.api[self.candidate], "POST", f"/engines/restart/{symbol}", token)
@@ -155,11 +185,23 @@ class Site:
         }  # fmt: skip
         return [*inventory, str(RIVALS / "plain.yml"), "-e", json.dumps(variables)], {}
 
+    def watch_command(self, way: str) -> tuple[list[str], dict[str, str]]:
+        if way == GATE:
+            return ["ansible-playbook", "-i", str(shared.INVENTORY), GATE, "-e", json.dumps(WITHOUT_GO)], {}
+        if way == TRIPPED_PLAIN:
+            command, extra = self.command(PLAIN)
+            return [str(RIVALS / "watch.yml") if part.endswith("plain.yml") else part for part in command], extra
+        (runbook,), extra = self.command(RUNBOOK)
+        good = "curl -fsS --max-time 2 -o /dev/null $CANDIDATE/paper/portfolio"
+        if way == MONITORED:
+            good = "! SLOT_URL=$CANDIDATE sandbox/levibot/scripts/health_monitor.sh | grep -E 'DOWN|CRASHED'"
+        return ["sh", "-c", f"while {good}; do sleep 1; done; exec {runbook}"], extra
+
     def edge_port(self, way: str) -> int:
-        return self.settings.ports["edge"] if way == OURS else self.plain["site"]
+        return self.settings.ports["edge"] if way in (OURS, GATE) else self.plain["site"]
 
     @contextlib.contextmanager
-    def load(self, way: str, run: Run) -> Iterator[None]:
+    def load(self, way: str, run: Run | Watch) -> Iterator[Path]:
         stats = self.directory / "stats.json"
         stats.unlink(missing_ok=True)
         url = f"http://127.0.0.1:{self.edge_port(way)}"
@@ -167,7 +209,7 @@ class Site:
         process = subprocess.Popen(command, cwd=CHECKOUT)
         try:
             time.sleep(SETTLE_SECONDS)
-            yield
+            yield stats
             time.sleep(SETTLE_SECONDS)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -176,15 +218,17 @@ class Site:
         run.requests = told["sent"]
         run.failures = told["failed"]
 
-    def observe(self, way: str, run: Run, began: float, end: threading.Event) -> None:
-        """When the traffic was seen to be back, and the switch on with no engine running."""
+    def observe(self, way: str, run: Run | Watch, began: float, end: threading.Event) -> None:
+        """When the traffic was seen to be back, and the switch on with no engine running, or nobody there."""
         while not end.is_set():
             with contextlib.suppress(OSError, http.client.HTTPException, KeyError):
+                if run.killed_seconds is None and not answers(self.api[self.candidate]):
+                    run.killed_seconds = time.monotonic() - began
                 if run.killed_seconds is None:
                     status = call(self.api[self.candidate], "GET", "/live/status")
                     if status["kill_switch_active"] and call(self.api[self.candidate], "GET", "/engines/status")["running"] == 0:
                         run.killed_seconds = time.monotonic() - began
-                if way == OURS:
+                if way in (OURS, GATE):
                     back = self.files.read().canary is None
                 else:
                     config = call(self.plain["admin"], "GET", "/config/apps/http/servers")
@@ -230,6 +274,39 @@ class Site:
             raise SystemExit(f"{way} did not reach the safe state (exit {run.exit_code}):\n{''.join(run.output)[-3000:]}")
         return run
 
+    def watch(self, way: str) -> Watch:
+        """From the first bad answer."""
+        seen, end = Watch(), threading.Event()
+        command, extra = self.watch_command(way)
+        environment = {**shared.tool_environment(), **extra}
+        self.prepare()
+        if way == GATE:
+            self.files.remove_canary()
+        with self.load(way, seen) as stats, (self.directory / "watch.log").open("w") as log:
+            process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log, start_new_session=True)
+            try:
+                shared.wait_until(lambda: self.files.read().canary is not None or way != GATE, LIMIT_SECONDS, "Phase 2 does not begin")
+                time.sleep(2 * SETTLE_SECONDS)
+                began, began_at = time.monotonic(), time.time()
+                self.fault(faults.FAULTS["errors"])
+                observer = threading.Thread(target=self.observe, args=(way, seen, began, end), daemon=True)
+                observer.start()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(LIMIT_SECONDS if way != MONITORED else UNNOTICED_SECONDS)
+            finally:
+                end.set()
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGTERM)
+                    process.wait(10)
+            observer.join(10)
+        first = json.loads(stats.read_text())["first_failed"]
+        if first is None:
+            raise SystemExit(f"{way}: no request failed, though the candidate answers with errors")
+        seen.traffic_seconds, seen.killed_seconds = (
+            None if seconds is None else seconds - (first - began_at) for seconds in (seen.traffic_seconds, seen.killed_seconds)
+        )
+        return seen
+
 
 @contextlib.contextmanager
 def plain_edge(site: Site) -> Iterator[None]:
@@ -253,16 +330,13 @@ def answers(port: int) -> bool:
     return False
 
 
-def bring_up() -> None:
-    """The sandbox, with the stable release, and the candidate in the other slot."""
-    environment = shared.tool_environment()
-    steps = [
-        [sys.executable, "sandbox/sandbox.py", "up"],
-        ["ansible-playbook", "-i", shared.INVENTORY, "sandbox/stable.yml"],
-        ["ansible-playbook", "-i", shared.INVENTORY, RIVALS / "candidate.yml"],
-    ]
+def have(*steps: list[Any]) -> None:
+    """Runs the commands one after another. Raises SystemExit with the output of the first that fails."""
     for step in steps:
-        done = subprocess.run(list(map(str, step)), cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+        command = list(map(str, step))
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env=shared.tool_environment(), capture_output=True, text=True, timeout=600, check=False
+        )
         if done.returncode:
             raise SystemExit(f"{step}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
@@ -285,6 +359,24 @@ def row(way: str, runs: list[Run], empty: list[Run]) -> dict[str, Any]:
     }
 
 
+def watch_row(way: str, watches: list[Watch]) -> dict[str, Any]:
+    safe = [watch.safe_seconds for watch in watches]
+    return {
+        "way": way,
+        "safe_seconds": None if None in safe else statistics.median(filter(None, safe)),
+        "failures": sum(watch.failures for watch in watches),
+        "requests": sum(watch.requests for watch in watches),
+        "runs": [vars(watch) for watch in watches],
+    }
+
+
+def show_watches(rows: list[dict[str, Any]]) -> None:
+    print(f"\n{'from the first bad answer':<34} {'safe':>7}  failed of requests")
+    for one in rows:
+        safe = f"{one['safe_seconds']:.2f} s" if one["safe_seconds"] is not None else "never"
+        print(f"{one['way']:<34} {safe:>7}  {one['failures']} of {one['requests']}")
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     print(f"\n{'way':<30} {'safe':>7} {'of empty':>9}  lowest-highest  {'traffic':>8} {'kill':>7} {'exit':>7}  failed of requests")
     for one in rows:
@@ -298,11 +390,14 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--watch-rounds", type=int, default=3, help="from the first bad answer")
     options = parser.parse_args()
     os.chdir(CHECKOUT)
     print("bringing up the sandbox with a candidate ...", flush=True)
-    bring_up()
+    sandbox = [sys.executable, "sandbox/sandbox.py"]
+    have([*sandbox, "up"], [*sandbox, "release"], ["ansible-playbook", "-i", shared.INVENTORY, "sandbox/stable.yml"], CANDIDATE)
     runs: dict[str, list[Run]] = {way: [] for way in (EMPTY, OURS, RUNBOOK, PLAIN)}
+    watches: dict[str, list[Watch]] = {way: [] for way in (GATE, TRIPPED, TRIPPED_PLAIN, MONITORED)}
     with tempfile.TemporaryDirectory(prefix="levibot-bench-") as directory:
         site = Site(Path(directory))
         (site.directory / "empty.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: []\n")
@@ -314,15 +409,25 @@ def main() -> int:
                 print(f"round {number} of {options.rounds}", flush=True)
                 for way, done in runs.items():
                     done.append(site.measure(way))
+            for number in range(1, options.watch_rounds + 1):
+                print(f"from the first bad answer, round {number} of {options.watch_rounds}", flush=True)
+                for way, seen in watches.items():
+                    seen.append(site.watch(way))
     rows = [row(way, done, runs[EMPTY]) for way, done in runs.items()]
     show(rows)
+    watch_rows = [watch_row(way, seen) for way, seen in watches.items()]
+    show_watches(watch_rows)
     by = {one["way"]: one for one in rows}
     print(f"\n{OURS} takes {by[OURS]['of_empty']:.2f} times an empty run; the aim is at most {GOAL}, and to be faster than the runbook")
     out = CHECKOUT / "build/bench/rollback.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     machine = {"processors": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version(), "load": os.getloadavg()}
     out.write_text(
-        json.dumps({"machine": machine, "settings": {"rounds": options.rounds, "rate": RATE}, "goal": GOAL, "ways": rows}, indent=2) + "\n"
+        json.dumps(
+            {"machine": machine, "settings": {"rounds": options.rounds, "rate": RATE}, "goal": GOAL, "ways": rows, "watches": watch_rows},
+            indent=2,
+        )
+        + "\n"
     )
     print(f"all runs: {out.relative_to(CHECKOUT)}")
     return 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
 
-from shared import DATA, DEBIAN, EDGE, ETC, HERE, LOGS, ROOT, RUN, STATE, VENV, SandboxError, Settings, wait_until, write
+from shared import DATA, DEADMAN, DEBIAN, EDGE, ETC, HERE, LOGS, ROOT, RUN, STATE, VENV, SandboxError, Settings, wait_until, write
 
 # In the environment of all that is started here, so that it is found again, and nothing else with it.
 MARK = f"LEVIBOT_SANDBOX={ROOT}"
@@ -115,7 +115,7 @@ def foundation(settings: Settings) -> list[Service]:
 
 
 def edge(settings: Settings) -> list[Service]:
-    """What the role edge has put its files for: the daemons of an edge host, and the visitors."""
+    """What the roles edge and deadman have put their files for: the daemons of an edge host and an app host, and the visitors."""
     snippets = EDGE / "caddy"
     home = {"HOME": str(DATA / "caddy"), "XDG_DATA_HOME": str(DATA / "caddy"), "XDG_CONFIG_HOME": str(DATA / "caddy")}
     expire = EDGE / "levibot-edge-expire"
@@ -123,12 +123,22 @@ def edge(settings: Settings) -> list[Service]:
         Service(
             "caddy",
             [VENV / "bin/caddy", "run", "--config", ETC / "Caddyfile", "--adapter", "caddyfile"],
-            ("edge_metrics", "edge", "slot_blue", "slot_green"),
+            ("edge_metrics", "edge", "slot_blue", "slot_green", "notices"),
             "/metrics",
             configs=(ETC / "Caddyfile", snippets / "global.caddy", snippets / "slots.caddy"),
             environment=home,
         ),
         Service("expiry", [expire, "--run-dir", EDGE / "run", "--lib-dir", EDGE / "lib", "--loop", "1"], configs=(expire,)),
+        Service(
+            "deadman",
+            [
+                # The docker command is the sandbox's own where the machine has none.
+                *("sh", "-c", 'PATH="$0:$PATH" exec "$@"', VENV / "bin"),
+                *(VENV / "bin/python", DEADMAN, "--home", STATE / "levibot/live", "--loop", "1"),
+                *(f"--project={settings.project}-{slot}" for slot in ("blue", "green")),
+            ],
+            configs=(DEADMAN,),
+        ),
         Service(
             "traffic",
             [
@@ -154,7 +164,7 @@ class Template(string.Template):
 
 def render(settings: Settings) -> bool:
     """Fill in the templates; true if any file came out different."""
-    values = {**settings.ports, "data": DATA, "snippets": EDGE / "caddy"}
+    values = {**settings.ports, "data": DATA, "snippets": EDGE / "caddy", "logs": LOGS}
     changed = [
         write(ETC / source.name, Template(source.read_text(encoding="utf-8")).substitute(values)) for source in (HERE / "etc").iterdir()
     ]

@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 levibot.transition contributors
 #
-# The plan on the sandbox: demo.sh [fault[@weight]]. Exits with the rollout's outcome.
+# The whole plan on the sandbox: demo.sh [fault[@when]]. Exits with the plan's outcome.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 fault=${1:-}
 
-if [[ -n $fault && ! $fault =~ ^(errors|latency|crash|hang|alert|starved)(@(10|50|100))?$ ]]; then
+candidate='errors|latency|crash|hang|alert|starved'
+live='wrong_pnl|missing_fill|duplicate_fill|stuck_position|limit_breach|changed_limit|engine_crash|silent_engine|second_live|loss'
+if [[ -n $fault && ! $fault =~ ^(($candidate)(@(10|50|100))?|($live)(@live[0-9]+)?)$ ]]; then
     echo "error: FAULT=$fault is no fault" >&2
-    echo "  fix: one of errors, latency, crash, hang, alert, starved, and the weight at which it begins: FAULT=errors@50" >&2
+    echo "  fix: one of ${candidate//|/, }, and the weight at which it begins: FAULT=errors@50" >&2
+    echo "       or one of ${live//|/, }, and how many live engines run when it begins: FAULT=wrong_pnl@live3" >&2
     exit 2
 fi
 
@@ -31,6 +34,12 @@ if ! LEVIBOT_SANDBOX=$root ansible-playbook sandbox/stable.yml >build/logs/stabl
     exit 1
 fi
 
+play() { LEVIBOT_SANDBOX=$root ANSIBLE_LOG_PATH=$root/build/logs/ansible.log ansible-playbook "$@"; }
+
+# A soak test, scans and approvals are people's work between the phases; here they are the sandbox's own, and say so.
+python sandbox/sandbox.py release
+python sandbox/sandbox.py evidence
+
 injector=
 stop_injector() { [[ -z $injector ]] || kill "$injector" 2>/dev/null || true; }
 trap stop_injector EXIT
@@ -40,20 +49,20 @@ if [[ -n $fault ]]; then
     injector=$!
 fi
 
-echo "==> Rollout: playbooks/phase2_bluegreen.yml"
+echo "==> Phases 1 to 4: playbooks/site.yml"
 outcome=0
-LEVIBOT_SANDBOX=$root ANSIBLE_LOG_PATH=$root/build/logs/ansible.log ansible-playbook playbooks/phase2_bluegreen.yml || outcome=$?
+play playbooks/site.yml -e preflight_notify=true || outcome=$?
 
 slot=blue
 [[ $(cat build/sandbox/edge/lib/stable 2>/dev/null) != g* ]] || slot=green
 split="all traffic on $slot"
 [[ ! -f build/sandbox/edge/run/canary ]] || split="a canary is still there: $(cat build/sandbox/edge/run/canary)"
 if ((outcome == 0)); then
-    echo "Outcome: promoted; $split"
+    echo "Outcome: live and validated; $split"
 else
-    echo "Outcome: not promoted (exit $outcome); $split"
+    echo "Outcome: the plan has stopped (exit $outcome); $split"
 fi
-for record in build/ledger.jsonl build/report/index.html build/logs/ansible.log; do
+for record in build/ledger.jsonl build/report/*.html build/proposals/*/proposals.md build/logs/ansible.log; do
     [[ ! -f $record ]] || echo "  $record"
 done
 exit "$outcome"

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 levibot.transition contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sandbox's images: a base made of Debian's packages, or one that the user names, and both releases of the stand-in on top."""
+"""The sandbox's images: a base made of Debian's packages, or one that the user names, and the stable release of the stand-in on top.
+
+The candidate is made by Phase 1, as a site's is.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ from shared import HERE, RUN, STATE, VENV, SandboxError, Settings, run_logged, t
 
 SOURCE = HERE / "levibot"
 VENDOR = STATE / "image/vendor"
+# For the builds of a release.
+BASE = RUN / "base-image"
 SERVICES = ("api", "panel")
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 # Where merged-usr Debian has links. Packages of Debian 12 still ship files under these names.
@@ -39,11 +44,11 @@ def ensure(settings: Settings) -> None:
     client = engine()
     with told(f"Base image: {settings.base_image or 'Debian packages'}"):
         base = settings.base_image or base_image(client, settings.project)
-    with told(f"Images of LeviBot {' and '.join(settings.versions)}"):
-        vendor()
-        for version in settings.versions:
-            for service in SERVICES:
-                publish(client, service, version, base, settings)
+    BASE.write_text(base, encoding="ascii")
+    with told(f"Images of LeviBot {settings.versions[0]}"):
+        vendor(VENDOR)
+        for service in SERVICES:
+            publish(client, service, settings.versions[0], base, settings)
         # What a rebuilt tag has left behind; other products' images carry other labels.
         client.images.prune(filters={"dangling": True, "label": f"io.levibot.sandbox={settings.project}"})
     stamp.write_text(wanted, encoding="ascii")
@@ -69,12 +74,11 @@ def held(settings: Settings) -> bool:
     """The registry's storage may have been removed under a stamp."""
     connection = http.client.HTTPConnection("127.0.0.1", settings.ports["registry"], timeout=5)
     for service in SERVICES:
-        for version in settings.versions:
-            connection.request("HEAD", f"/v2/levibot/{service}/manifests/{version}", headers={"Accept": MANIFESTS})
-            answer = connection.getresponse()
-            answer.read()
-            if answer.status != 200:
-                return False
+        connection.request("HEAD", f"/v2/levibot/{service}/manifests/{settings.versions[0]}", headers={"Accept": MANIFESTS})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            return False
     return True
 
 
@@ -152,14 +156,14 @@ def add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def vendor() -> None:
+def vendor(target: Path) -> None:
     """The stand-in's pure-Python packages, as a folder for the build context: no package index is asked from inside a build."""
-    shutil.rmtree(VENDOR, ignore_errors=True)
-    VENDOR.mkdir(parents=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     listed = SOURCE / "requirements.txt"
     if listed.exists():
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--no-compile"]
-        run_logged([*command, "--only-binary=:all:", "--target", VENDOR, "-r", listed], "vendor.log")
+        run_logged([*command, "--only-binary=:all:", "--target", target, "-r", listed], "vendor.log")
 
 
 def context() -> io.BytesIO:

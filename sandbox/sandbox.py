@@ -5,25 +5,32 @@
 """The sandbox's daemons and images: bring up what is not there, say what is, take all down.
 
 sandbox.py up        # returns at once when all is up and nothing has changed
+sandbox.py release   # the candidate, as Phase 1 makes it, for who starts with Phase 2
+sandbox.py evidence  # what the phases rest on: reports, backups, a drill and approvals; the sandbox's own
 sandbox.py status    # exit 0 when all runs
 sandbox.py fault errors@50   # waits for the candidate's 50 % and breaks it then; `fault clear` undoes all faults
+sandbox.py fault wrong_pnl@live3   # waits for three live engines in the slot that serves, and breaks that
 sandbox.py stop prometheus   # or start, or kill, which is SIGKILL: supervisord starts it again at once
 sandbox.py down      # daemons only; `make clean` removes containers, images and files, too
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterable
 from typing import NoReturn
 
+import evidence
 import images
+import repository
 from daemons import Service, Supervisor, edge, end_marked, foundation, render
 from ports import answers, check, is_watched
 from shared import (
     DATA,
+    DEADMAN,
     DEBIAN,
     EDGE,
     ETC,
@@ -42,14 +49,15 @@ from shared import (
 )
 
 READY_SECONDS = 30
+APPROVAL = {"approve_who": "Sam Sandbox", "approve_reason": "it is the sandbox", "approve_until": ""}
 
 
 def install_edge() -> None:
     stamp = RUN / "edge.installed"
-    wanted = tree_digest(ROOT / "roles/edge", ROOT / "roles/levibot", INVENTORY, HERE / "edge.yml")
-    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and (EDGE / "caddy/slots.caddy").exists():
+    wanted = tree_digest(*(ROOT / "roles" / role for role in ("edge", "deadman", "levibot")), INVENTORY, HERE / "edge.yml")
+    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and (EDGE / "caddy/slots.caddy").exists() and DEADMAN.exists():
         return
-    print("==> Edge: split, slot listeners and expiry (role edge)", flush=True)
+    print("==> Edge: split, slot listeners and expiry (role edge); dead man's switch (role deadman)", flush=True)
     run_logged([VENV / "bin/ansible-playbook", "-i", INVENTORY, HERE / "edge.yml"], "edge.log")
     stamp.write_text(wanted, encoding="ascii")
 
@@ -84,10 +92,23 @@ def up() -> None:
         run_logged([DEBIAN / "promtool", "check", "config", ETC / "prometheus.yml"], "promtool.log")
     start(foundation(settings), running, supervisor, settings)
     images.ensure(settings)
+    repository.ensure(settings)
     install_edge()
     start(edge(settings), running, supervisor, settings)
     watchdog = f"the watchdog alert has not reached Alertmanager after {READY_SECONDS} s; see build/logs/prometheus.log"
     wait_until(lambda: is_watched(settings.ports["alertmanager"]), READY_SECONDS, watchdog)
+
+
+def prepare(settings: Settings) -> None:
+    """All that the phases want and do not do themselves. The release comes first, for scans are of its images."""
+    print("==> Evidence: reports, backups, a drill, approvals of the release and of live trading (the sandbox's own)", flush=True)
+    evidence.make(settings)
+    for log, playbook, *options in (
+        ("idle", HERE / "idle.yml"),
+        ("drill", ROOT / "playbooks/rollback.yml", "-e", "drill=true"),
+        *(("approve", ROOT / "playbooks/approve.yml", "-e", json.dumps({**APPROVAL, "approve_what": what})) for what in ("go", "live")),
+    ):
+        run_logged([VENV / "bin/ansible-playbook", "-i", INVENTORY, playbook, *options], f"{log}.log")
 
 
 def down() -> None:
@@ -132,9 +153,14 @@ def control(verb: str, name: str, settings: Settings) -> None:
 
 def fault(what: str, settings: Settings) -> NoReturn:
     """Hand over to the injector, which knows neither this inventory nor this checkout."""
-    name, _, weight = what.partition("@")
+    name, _, when = what.partition("@")
     command = [VENV / "bin/python", HERE / "faults.py", f"--pause-file={RUN / 'traffic.pause'}"]
-    command += ["--clear"] if name == "clear" else [f"--fault={name}", f"--at-weight={weight or 10}"]
+    if name == "clear":
+        command.append("--clear")
+    else:
+        command.append(f"--fault={name}")
+    if when:
+        command.append(f"--at-live={when.removeprefix('live')}" if when.startswith("live") else f"--at-weight={when}")
     command += [f"--canary-file={EDGE / 'run/canary'}", f"--stable-file={EDGE / 'lib/stable'}"]
     for slot in ("blue", "green"):
         command.append(f"--slot-url={slot}=http://127.0.0.1:{settings.ports[f'{slot}_api']}")
@@ -149,6 +175,11 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["up"]:
                 up()
+            case ["release"]:
+                print("==> Release (role release)", flush=True)
+                run_logged([VENV / "bin/ansible-playbook", "-i", INVENTORY, HERE / "release.yml"], "release.log")
+            case ["evidence"]:
+                prepare(Settings.load())
             case ["fault", what]:
                 fault(what, Settings.load())
             case ["start" | "stop" | "kill" as verb, name]:

@@ -94,8 +94,13 @@ class Stats:
     ok: int = 0
     not_sent: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    first_failed: float | None = None
     slots: Counter[str] = field(default_factory=Counter)
     visitor_moves: Counter[str] = field(default_factory=Counter)
+
+    def fail(self, reason: str) -> None:
+        self.failed[reason] += 1
+        self.first_failed = self.first_failed or time.time()
 
     def to_dict(self, paused: bool, in_flight: int) -> dict[str, Any]:
         now = time.time()
@@ -109,6 +114,7 @@ class Stats:
             "not_sent": self.not_sent,
             "failed": sum(self.failed.values()),
             "failed_by_reason": dict(self.failed),
+            "first_failed": self.first_failed and round(self.first_failed, 3),
             "slots": dict(self.slots),
             "visitor_moves": dict(self.visitor_moves),
         }
@@ -171,13 +177,13 @@ class Traffic:
         try:
             answer = await asyncio.wait_for(self._get(visitor), self._timeout)
         except TimeoutError:
-            self.stats.failed["timeout"] += 1
+            self.stats.fail("timeout")
         except ConnectionRefusedError:
-            self.stats.failed["refused"] += 1
+            self.stats.fail("refused")
         except (BrokenAnswer, ValueError, asyncio.LimitOverrunError):
-            self.stats.failed["broken answer"] += 1
+            self.stats.fail("broken answer")
         except (OSError, asyncio.IncompleteReadError):
-            self.stats.failed["connection lost"] += 1
+            self.stats.fail("connection lost")
         else:
             self._count(answer, visitor)
         finally:
@@ -190,7 +196,7 @@ class Traffic:
         if 200 <= answer.status < 300:
             self.stats.ok += 1
         else:
-            self.stats.failed[f"status {answer.status}"] += 1
+            self.stats.fail(f"status {answer.status}")
         if visitor:
             if visitor.slot not in (None, slot):
                 self.stats.visitor_moves[f"{visitor.slot} to {slot}"] += 1

@@ -56,14 +56,22 @@ def shipped(plan_overrides: str = "", checks_overrides: str = "") -> tuple[Step,
     variables: dict[str, Any] = {}
     for path in sorted(DEFAULTS.glob("*.yml")):
         variables.update(yaml.safe_load(path.read_text(encoding="utf-8")))
-    slos = variables["levibot_plan"]["slos"]
-    slos.update({name: variables[f"levibot_slo_{name}"] for name in slos})
+    variables["levibot_plan"] = _resolved(variables["levibot_plan"], variables)
     site = {name: value for name, value in variables.items() if name not in OF_ITS_OWN and "{{" not in str(value)} | SITE
     overrides = [yaml.safe_load(text) if text else None for text in (plan_overrides, checks_overrides)]
     plan, problems = validate(variables["levibot_plan"], variables["levibot_checks"], site, *overrides)
     if problems:
         raise ValueError("; ".join(str(problem) for problem in problems))
     return _schedule([Step(step["name"], step["weight"] / 100, 0, _counted(step["gate"])) for step in plan["phase2"]["steps"]])
+
+
+def _resolved(value: Any, variables: Mapping[str, Any]) -> Any:
+    """With the variables in place of the templates that are nothing but one of them."""
+    if isinstance(value, dict):
+        return {key: _resolved(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, variables) for item in value]
+    return variables[value[3:-3]] if isinstance(value, str) and value.startswith("{{ ") else value
 
 
 def lengthened(steps: tuple[Step, ...], per_second: float, probes_per_second: float) -> tuple[Step, ...]:

@@ -45,6 +45,7 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "dict"},
     "ledger": {"type": "dict", "options": {"path": {"type": "path", "required": True}, "rollout": {"type": "str", "required": True}}},
     "expires_at": {"type": "str", "default": ""},
+    "unwatched_after": {"type": "float", "default": 0.0},
     "record_every": {"type": "float", "default": 15.0},
     "max_clock_skew_seconds": {"type": "float", "default": 2.0},
     "screen": {"type": "str", "choices": ["auto", "live", "plain", "quiet"], "default": "auto"},
@@ -285,9 +286,23 @@ class _Run:
         raise AnsibleActionFail(told, result={**self.result(verdict), **self._unfinished(self._lost), "interrupted": True})
 
     def _what_holds(self) -> str:
+        trading = (self._args.get("sources") or {}).get("trading")
+        if trading:
+            return self._what_trades(trading)
         until = self._args.get("expires_at")
         weight = f"The candidate keeps its weight until {until}: then each edge takes its canary back by itself. " if until else ""
         return f"{weight}Start the same playbook again to continue; playbooks/withdraw.yml takes the traffic back now."
+
+    def _what_trades(self, trading: dict[str, Any]) -> str:
+        """Live engines have nothing that expires by itself but the dead man's switch of their host."""
+        engines = ", ".join(f"{symbol} with {usd} USD" for symbol, usd in trading["live"].items())
+        silence = self._args.get("unwatched_after") or 0
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + silence))
+        until = f" until the dead man's switch of their host stops them, at about {at}" if silence else ""
+        return (
+            f"LIVE ENGINES GO ON, AND NOBODY WATCHES THEM: {engines}{until}. Start the same playbook again to continue; "
+            "playbooks/rollback.yml -e rollback_kill=all stops all trading now."
+        )
 
     def _unfinished(self, lost: str) -> dict[str, Any]:
         return {"verdict": "fail", "safe": False, "breach": False, "failed": True, **({"lost": lost} if lost else {})}

@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         _checked, args = self.validate_argument_spec(ARGUMENTS)
         args = json.loads(json.dumps(args))
         given, seconds = args["requests_per_second"], _seconds(args["traffic_over"])
-        steps = [step for phase in args["plan"].values() for step in phase["steps"]]
+        steps = [step for phase in args["plan"].values() for step in phase.get("steps", ())]
         asked = questions(args["checks"], args["checks_overrides"])
         counted = {check["id"]: check for step in steps for check in step["gate"]["checks"] if check["kind"] in COUNTED}
         answers, problems = self._ask(args["sources"], [*asked, *counted.values()], seconds, task_vars)

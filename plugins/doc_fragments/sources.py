@@ -58,6 +58,19 @@ options:
             description: The address of each slot's API, by the slot. Commands get them as well.
             type: dict
             required: true
+          headers:
+            description: More headers to every call, such as C(X-Admin-Key). May hold secrets.
+            type: dict
+            default: {}
+          forms:
+            description:
+              - Forms of calls that differ from all that are known, as M(levibot.transition.kill_switch) takes them. The books are read in
+                them; a check with C(source=api) names its path itself.
+            type: dict
+            default: {}
+          prefix:
+            description: What the API's paths stand under. Without it both the root and V(/api) are tried.
+            type: str
           token:
             description: A bearer token.
             type: str
@@ -68,6 +81,51 @@ options:
             description: Whether the server's certificate is checked.
             type: bool
             default: true
+      trading:
+        description:
+          - What the books of live engines are compared with. They are read once a look, from the API of the slot that is judged, and
+            recomputed from the baseline on.
+        type: dict
+        suboptions:
+          baseline:
+            description:
+              - The book when live trading began, as M(levibot.transition.books_info) returns it. History that does not reach back to it is
+                an error, and never a pass.
+            type: dict
+            required: true
+          live:
+            description: The capital in US dollars of each engine that is live now, as text, by the symbol.
+            type: dict
+            required: true
+          step:
+            description: The symbols whose trades count as events.
+            type: list
+            elements: str
+            required: true
+          sides:
+            description: Which sides engines may take.
+            type: list
+            elements: str
+            choices: [long, short]
+            required: true
+          limits:
+            description: The limits, as C(phase3.limits) of a validated plan.
+            type: dict
+            required: true
+          fee_ratio:
+            description: What a side of a trade costs, as a share of its notional, where neither fill nor trade says its fee.
+            type: str
+            default: "0.001"
+          other_urls:
+            description:
+              - The addresses of all other instances of the API by a name, such as those of the other slot and of other hosts. Each is
+                asked for live engines, of which there may be none. Where nothing listens, none runs.
+            type: dict
+            default: {}
+          timeout_seconds:
+            description: The most that a look may wait for the books, all pages of them.
+            type: float
+            default: 20.0
       timeout_seconds:
         description: The most that one look may wait for a source. Commands have a time-out of their own.
         type: float

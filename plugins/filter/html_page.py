@@ -9,10 +9,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from jinja2 import Environment, StrictUndefined, TemplateError
 
+from ansible_collections.levibot.transition.plugins.plugin_utils.pages import seen
+
 
 def html_page(template: Any, variables: Mapping[str, Any]) -> str:
     # Ansible's own templating has no autoescape, and ignores the block of that name.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment = Environment(
+        autoescape=True, finalize=seen, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
     try:
         return str(environment.from_string(template).render(variables))
     except TemplateError as exc:

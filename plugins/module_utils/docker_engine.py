@@ -1,13 +1,14 @@
 # Copyright (c) 2026 levibot.transition contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few calls of the Docker Engine's API that an emergency needs, over its socket.
+"""The few calls of the Docker Engine's API that an emergency or a look at a registry needs, over its socket.
 
 The docker command line takes a third of a second a call, and the SDK may not be there. Every call is bounded in time.
 """
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
@@ -86,11 +87,26 @@ class Engine:
         """For what is between two restarts, where there is no process to be killed."""
         self._call("POST", f"/containers/{quote(container)}/stop", {"t": "0"})
 
-    def _call(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:
+    def registry_digest(self, image: str, login: Mapping[str, str] | None = None) -> str:
+        """The digest that the registry has for ``repository:tag`` now; empty where it has no such tag. Nothing is fetched."""
+        headers = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(dict(login or {})).encode()).decode("ascii")}
+        try:
+            return self._call("GET", f"/distribution/{quote(image)}/json", headers=headers)["Descriptor"]["digest"]
+        except _GoneError:
+            return ""
+
+    def image(self, name: str) -> Mapping[str, Any]:
+        """An image that the engine has, by any of its names. Empty where it has none."""
+        try:
+            return self._call("GET", f"/images/{quote(name)}/json")
+        except _GoneError:
+            return {}
+
+    def _call(self, method: str, path: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Any:
         target = path + (f"?{urlencode(query)}" if query else "")
         connection = self._connection()
         try:
-            connection.request(method, target, headers={"Host": "localhost"})
+            connection.request(method, target, headers={"Host": "localhost", **(headers or {})})
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as problem:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.levibot.transition.plugins.module_utils.ledger import phase3
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.standing import BACK, REFUSE, RESUME, Told, decide, read
-from ansible_collections.levibot.transition.plugins.module_utils.ledger.story import span, tell_at
+from ansible_collections.levibot.transition.plugins.module_utils.ledger.story import go_of, span, tell_at
 
 Edges = Mapping[str, Mapping[str, Any]]
 Apps = Mapping[str, Mapping[str, Any]]
@@ -30,7 +31,7 @@ def status(ledger: Mapping[str, Any], edges: Edges, apps: Apps, now: float) -> d
         "chain": ledger.get("chain"),
         "edges": seen,
         "apps": slots,
-        "disagreements": [*_unknown(ledger, seen, slots), *_split(entries, told, edges, seen), *_slots(told, seen, slots)],
+        "disagreements": [*_unknown(ledger, seen, slots), *_split(entries, told, edges, seen), *_slots(entries, told, seen, slots)],
     }
 
 
@@ -63,25 +64,40 @@ def _rollout(ledger: Mapping[str, Any], entries: list[Mapping[str, Any]], told: 
         {
             "id": step["gate"]["id"],
             "name": step.get("name", ""),
-            "weight_percent": step["weight"],
+            "weight_percent": step.get("weight"),
+            "engines": step.get("engines"),
             "verdict": verdicts.get(step["gate"]["id"], ""),
         }
         for step in about.get("steps") or ()
     ]
+    trading = phase3.read(entries) if about.get("phase") == phase3.PHASE else None
     return {
         "id": ledger.get("rollout"),
+        "phase": about.get("phase", "phase2"),
         "version": about.get("version"),
         "plan_digest": about.get("plan_digest"),
+        "go": go_of(about),
         "stable": about.get("stable"),
         "candidate": about.get("candidate"),
         "open": not told.closed,
         "outcome": closed.get("outcome"),
         "opened_at": entries[0]["at"],
         "last_entry_at": entries[-1]["at"],
-        "stage": _stage(told),
-        "step": _step(entries, told, now) if not told.closed else None,
+        "stage": _live_stage(trading) if trading else _stage(told),
+        "step": None if told.closed or told.promoting else _step(entries, trading or told, now),
+        "live": _trading(trading) if trading else None,
         "steps": steps,
     }
+
+
+def _live_stage(trading: phase3.Told) -> str:
+    return "closed" if trading.outcome else "its end" if trading.ending or trading.failed else trading.begun or "opened"
+
+
+def _trading(trading: phase3.Told) -> dict[str, Any]:
+    """What the record of Phase 3 says of live engines."""
+    about = trading.opened or {}
+    return {"slot": about.get("slot"), "host": about.get("host"), "engines": dict(trading.live), "meant": dict(trading.meant)}
 
 
 def _stage(told: Told) -> str:
@@ -94,11 +110,12 @@ def _stage(told: Told) -> str:
     return told.begun or ("deployed" if told.deployed else "deployment")
 
 
-def _step(entries: list[Mapping[str, Any]], told: Told, now: float) -> dict[str, Any] | None:
-    if not told.begun or told.promoting:
+def _step(entries: list[Mapping[str, Any]], told: Told | phase3.Told, now: float) -> dict[str, Any] | None:
+    steps = {step["gate"]["id"]: step["gate"] for step in (told.opened or {}).get("steps") or ()}
+    if told.begun not in steps:
         return None
     since = next(entry["at"] for entry in reversed(entries) if entry["kind"] == "intent" and entry["data"].get("step") == told.begun)
-    window = next(step["gate"]["window_seconds"] for step in (told.opened or {})["steps"] if step["gate"]["id"] == told.begun)
+    window = steps[told.begun]["window_seconds"]
     soaks = told.begun not in told.passed and not told.failed
     began = (told.look or {}).get("started_at")
     return {
@@ -129,6 +146,10 @@ def _split(entries: list[Mapping[str, Any]], told: Told, raw: Edges, edges: Edge
         found.append("the edges do not agree: " + "; ".join(f"{name}: {edge['text']}" for name, edge in answering.items()))
     if about is None or not about.get("steps"):
         return found
+    if about.get("phase") == phase3.PHASE:
+        slots = {edge["stable"] for edge in answering.values()} | {edge["candidate"] for edge in answering.values() if edge["canary"]}
+        moved = not told.closed and slots - {about.get("slot")}
+        return [*found, f"live trading is open in {about.get('slot')}, which does not have all the traffic"] if moved else found
     if told.closed:
         outcome = next(entry["data"].get("outcome") for entry in reversed(entries) if entry["kind"] == "closed")
         serves = about["candidate" if outcome == "promoted" else "stable"]["slot"]
@@ -147,20 +168,40 @@ def _split(entries: list[Mapping[str, Any]], told: Told, raw: Edges, edges: Edge
     return found
 
 
-def _slots(told: Told, edges: Edges, apps: Apps) -> list[str]:
+def _slots(entries: list[Mapping[str, Any]], told: Told, edges: Edges, apps: Apps) -> list[str]:
     found = []
+    trading = phase3.read(entries) if phase3.is_live_record(entries) else None
     with_traffic = {slot for edge in edges.values() if not edge["problem"] for slot in _served(edge)}
     for host, app in apps.items():
         for slot, there in app["slots"].items():
             where = f"{slot} on {host}"
             found += _containers(where, there, serves=slot in with_traffic)
-            live = [one.get("symbol", "?") for one in (there.get("api") or {}).get("engines") or () if _trades_live(one, there["api"])]
+            live = _live(there.get("api") or {})
             if live and with_traffic != {slot}:
                 found.append(f"{where} has live engines ({', '.join(map(str, live))}) without having all the traffic")
+            found += _recorded_live(trading, host, slot, there) if trading else []
             if told.opened and told.deployed and not told.closed and slot == told.opened["candidate"]["slot"]:
                 wanted = told.opened["version"]
                 if there["release"] != wanted:
                     found.append(f"{where} holds release {there['release'] or 'none'}; the ledger says {wanted}")
+    return found
+
+
+def _recorded_live(trading: phase3.Told, host: str, slot: str, there: Mapping[str, Any]) -> list[str]:
+    """Where the record of live trading and the engines of one place do not agree."""
+    about = trading.opened or {}
+    here = (slot, host) == (about.get("slot"), about.get("host"))
+    api = there.get("api") or {}
+    live = _live(api)
+    if not here:
+        return [f"{', '.join(live)} live in {slot} on {host}, and nothing in the ledger has started them there"] if live else []
+    found = [f"{symbol} is recorded as live, and does not run in {slot} on {host}" for symbol in trading.live if symbol not in live]
+    for symbol, usd in live.items():
+        recorded = trading.live.get(symbol) or phase3.money(trading.meant.get(symbol))
+        if not recorded:
+            found.append(f"{symbol} runs live in {slot} on {host}, and the ledger does not say so")
+        elif usd and usd != recorded:
+            found.append(f"{symbol} has a capital of {usd} in {slot} on {host}; the ledger says {recorded}")
     return found
 
 
@@ -171,8 +212,9 @@ def _served(edge: Mapping[str, Any]) -> set[str]:
     return {edge["candidate"]} if edge["weight"] >= 100 else both  # noqa: PLR2004 - a percentage
 
 
-def _trades_live(engine: Mapping[str, Any], api: Mapping[str, Any]) -> bool:
-    return engine.get("status") == "running" and engine.get("mode", api.get("mode")) == "live"
+def _live(api: Mapping[str, Any]) -> dict[str, str]:
+    """By symbol the capital; what is not known to be on paper, or to stand still, counts as Phase 3 counts it."""
+    return phase3.trading_live(api.get("engines") or (), api.get("mode"))
 
 
 def _containers(where: str, there: Mapping[str, Any], *, serves: bool) -> list[str]:
@@ -195,7 +237,10 @@ def _containers(where: str, there: Mapping[str, Any], *, serves: bool) -> list[s
 
 def screen(document: Mapping[str, Any]) -> str:
     """The document for people, on one screen."""
-    lines = [*_said_of_rollout(document["rollout"]), _said_of_lock(document["lock"], document["rollout"]), ""]
+    if document["chain"] is None:
+        lines = ["Whether a rollout is open, and who holds the lock, is not known: the ledger could not be read.", ""]
+    else:
+        lines = [*_said_of_rollout(document["rollout"]), _said_of_lock(document["lock"], document["rollout"]), ""]
     for name, edge in document["edges"].items():
         lines.append(f"edge {name}: {edge['problem'] or edge['text']}")
     for host, app in document["apps"].items():
@@ -215,14 +260,24 @@ def _said_of_rollout(rollout: Mapping[str, Any] | None) -> list[str]:
     lines = [
         f"{rollout['version']} ({rollout['id']}): {state}",
         f"opened {tell_at(rollout['opened_at'])}, last entry {tell_at(rollout['last_entry_at'])} UTC",
+        *([f"GO: {rollout['go']['text']}"] if rollout["go"]["text"] else []),
+        *([rollout["go"]["overridden"]] if rollout["go"]["overridden"] else []),
     ]
     step = rollout["step"]
     if step:
         left = step["remaining_seconds"]
         soak = f", {span(left)} left" if left else ", its window is over" if left == 0 else ""
         lines.append(f"{step['id']} since {tell_at(step['since'])}, window {span(step['window_seconds'])}{soak}")
-    verdicts = [f"{one['id']} ({one['weight_percent']} %) {one['verdict'] or 'not judged'}" for one in rollout["steps"]]
+    verdicts = [f"{one['id']} ({_what(one)}) {one['verdict'] or 'not judged'}" for one in rollout["steps"]]
+    trading = rollout.get("live")
+    if trading:
+        engines = ", ".join(f"{symbol} with {usd} USD" for symbol, usd in trading["engines"].items()) or "none"
+        lines.append(f"live by the record, in {trading['slot']} on {trading['host']}: {engines}")
     return [*lines, "gates: " + ", ".join(verdicts)]
+
+
+def _what(step: Mapping[str, Any]) -> str:
+    return f"{step['weight_percent']} %" if step["weight_percent"] is not None else " ".join(step["engines"] or ())
 
 
 def _said_of_lock(lock: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None) -> str:
@@ -244,7 +299,7 @@ def _said_of_slot(host: str, slot: str, there: Mapping[str, Any]) -> list[str]:
             lines.append(f"    {service} {state}: {image}sha256:{digest[:12]}{_from(one['compose_files'])}")
     api = there["api"]
     if api:
-        engines = [f"{one.get('symbol', '?')} {one.get('status', '?')}" for one in api["engines"] or ()]
+        engines = [_said_of_engine(one, api) for one in api["engines"] or ()]
         models = [
             f"{name} {card.get('version')}{'' if card.get('found') else ' (not loaded)'}" for name, card in (api["models"] or {}).items()
         ]
@@ -252,6 +307,14 @@ def _said_of_slot(host: str, slot: str, there: Mapping[str, Any]) -> list[str]:
         lines.append(f"    mode {api['mode'] or 'unknown'}, kill switch {kill}; engines: {', '.join(engines) or 'unknown'}")
         lines.append(f"    models: {', '.join(models) or 'unknown'}")
     return lines
+
+
+def _said_of_engine(engine: Mapping[str, Any], api: Mapping[str, Any]) -> str:
+    told = f"{engine.get('symbol', '?')} {engine.get('status', '?')}"
+    if not phase3.trading_live([engine], api.get("mode")):
+        return told
+    capital, position = phase3.money(engine.get("capital")), engine.get("position")
+    return f"{told} LIVE{f' with {capital} USD' if capital else ''}{f', position {position}' if position else ''}"
 
 
 def _from(files: list[str]) -> str:

@@ -64,7 +64,7 @@ class Response:
         """The body as JSON; raises HttpError where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             what = f"answered {self.status} with something that is not JSON: {excerpt(self.body)!r}"
             raise HttpError(self.url, what, "check that the URL is the API's") from None
 

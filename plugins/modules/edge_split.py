@@ -163,6 +163,9 @@ before:
     stable:
       description: The stable slot, null where no readable lasting file says so.
       type: str
+    stable_problem:
+      description: What is wrong with the lasting file's content, in words. Empty where nothing is.
+      type: str
     candidate:
       description: The slot that is not stable.
       type: str
@@ -307,7 +310,8 @@ def plan(params: dict[str, Any], before: Split, now: float) -> Change:
         return Change(before, changed=False)
     if params["canary"]:
         return Change(Split(before.stable), before.canary is not None or bool(before.broken_canary), clears=True, withdraws=True)
-    if before.broken_stable:
+    # A promotion builds on what is there. Who only says which slot is stable is the person that is asked for here.
+    if before.broken_stable and not (params["stable"] and params["expect_weight"] is None):
         raise SplitError(f"{before.broken_stable}. Write the stable slot's value there (a person knows which that is), then run this again")
     if params["stable"]:
         wanted = Split(params["stable"])

@@ -44,6 +44,10 @@ options:
     description: The oldest Compose that understands the slot's override (C(!override) and C(!reset)).
     type: str
     default: 2.24.4
+  engine_min_version:
+    description: The oldest Docker Engine that is tested.
+    type: str
+    default: "20.10"
 attributes:
   check_mode:
     description: Runs the same in check mode, since it changes nothing.
@@ -77,6 +81,11 @@ engine_version:
   type: str
   returned: always
   sample: 20.10.24
+engine_root:
+  description: The folder on the engine's host in which it keeps images; empty if the engine does not answer.
+  type: str
+  returned: always
+  sample: /var/lib/docker
 compose_version:
   description: The Compose plugin's version; empty if there is none.
   type: str
@@ -154,6 +163,7 @@ def look(module: AnsibleModule, docker: Docker) -> dict[str, object]:
     # Each call of the docker command line takes a third of a second, most of it waiting.
     with ThreadPoolExecutor() as pool:
         asked_engine = pool.submit(docker.ask, "version", "--format", "{{.Server.Version}}")
+        asked_root = pool.submit(docker.ask, "info", "--format", "{{.DockerRootDir}}")
         asked_compose = pool.submit(docker.ask, "compose", "version", "--short")
         asked_ours = pool.submit(
             docker.ask, "ps", "--filter", f"label=com.docker.compose.project={wanted['project']}", "--format", "{{.Ports}}"
@@ -163,6 +173,8 @@ def look(module: AnsibleModule, docker: Docker) -> dict[str, object]:
     if not engine_up:
         problems.append(problem("Docker Engine", engine, "start the engine, and let the login user reach it"))
 
+    elif parse_version(engine) < parse_version(wanted["engine_min_version"]):
+        problems.append(problem("Docker Engine", engine, f"upgrade to {wanted['engine_min_version']} or newer"))
     compose_there, compose = asked_compose.result()
     if not compose_there:
         problems.append(problem("Docker Compose", compose, f"install the Compose plugin, {wanted['compose_min_version']} or newer"))
@@ -189,6 +201,7 @@ def look(module: AnsibleModule, docker: Docker) -> dict[str, object]:
 
     return {
         "engine_version": engine if engine_up else "",
+        "engine_root": asked_root.result()[1] if engine_up else "",
         "compose_version": compose if compose_there else "",
         "compose_services": services,
         "releases": releases(Path(wanted["home"])),
@@ -229,6 +242,7 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "int", "required": True},
             "compose_min_version": {"type": "str", "default": "2.24.4"},
+            "engine_min_version": {"type": "str", "default": "20.10"},
         },
         supports_check_mode=True,
     )

@@ -65,6 +65,12 @@ options:
     description: When the edges take the canary back by themselves. Named in the message of a gate that is interrupted.
     type: str
     default: ""
+  unwatched_after:
+    description:
+      - After how many seconds without a heartbeat the live engines' host stops them. Named in the message of a gate with C(sources.trading)
+        that is interrupted.
+    type: float
+    default: 0.0
   record_every:
     description:
       - Looks are written together, at least every so many seconds and at the verdict. Each writing is a heartbeat of the ledger's lock, and
@@ -114,6 +120,24 @@ EXAMPLES = r"""
     observe_from: target
     ledger: {path: /var/lib/levibot/ledger.db, rollout: 20261124T112200Z-v1.8.0-beta}
   when: inventory_hostname == ansible_play_hosts_all | first
+
+- name: Watch the first live engine
+  levibot.transition.gate:
+    gate: "{{ levibot_validated.phase3.steps[0].gate }}"
+    subject: {slot: green, stable: blue}
+    sources:
+      api:
+        urls: {green: "http://127.0.0.1:18011"}
+        token: "{{ levibot_admin_token }}"
+      trading:
+        baseline: "{{ began.baseline }}"
+        live: "{{ levibot_validated.phase3.steps[0].live }}"
+        step: "{{ levibot_validated.phase3.steps[0].engines.keys() | list }}"
+        sides: "{{ levibot_validated.phase3.sides }}"
+        limits: "{{ levibot_validated.phase3.limits }}"
+        other_urls: {blue: "http://127.0.0.1:18001"}
+    ledger: {path: /var/lib/levibot/ledger.db, rollout: 20261124T112200Z-v1.8.0-beta}
+  when: inventory_hostname == ansible_play_hosts_all | first
 """
 
 RETURN = r"""
@@ -151,7 +175,9 @@ on_fail:
   type: str
   sample: rollback
 deciding:
-  description: The checks that made the verdict.
+  description:
+    - The checks that made the verdict. Where one of C(levibot_validated.phase3.guardrails) is among those of a V(fail), a guardrail was
+      broken.
   returned: when judged
   type: list
   elements: str

@@ -33,6 +33,13 @@ options:
     type: list
     elements: str
     required: true
+  live_projects:
+    description:
+      - More Compose projects, with O(state=thrown) only. Their instances are killed where a live engine runs, and left alone where all
+        trade on paper. By project the path of a file on this host that is there while its engines may be live. Where the file is there
+        all are killed, since a start may be on its way that no reading shows; without it those that cannot be read count as not live.
+    type: dict
+    default: {}
   service:
     description: The service whose containers are the instances.
     type: str
@@ -41,11 +48,11 @@ options:
     description: The port inside the container.
     type: int
     default: 8000
-  token:
-    description: The admin token, sent as a bearer token.
-    type: str
-  headers:
-    description: More headers to every call.
+  published:
+    description:
+      - Where each project's API is published on this host, by project. With O(state=thrown) the switch is thrown there where the Engine
+        does not answer, so that it is not the reason why nobody was told. The module fails all the same, since one process of one instance
+        hears it and no container can be ended.
     type: dict
     default: {}
   reason:
@@ -53,17 +60,6 @@ options:
     type: str
   who:
     description: The name of the person who releases the switch. Required with O(state=released).
-    type: str
-  forms:
-    description:
-      - Forms of this release's own, by call, each with C(path), and C(method), C(query), C(body) and C(value) (dotted names in the
-        answer) where they differ. They win over what C(/openapi.json) says.
-      - The calls are C(kill), C(release), C(kill_state), C(stop_engines), C(stop_engine), C(engines), C(live_trades), C(live_positions),
-        C(paper_trades), C(paper_positions). C($reason) is the reason, C({symbol}) in a path an engine's.
-    type: dict
-    default: {}
-  prefix:
-    description: What all paths stand under, such as V(/api). Without it both the root and V(/api) are tried.
     type: str
   timeout_seconds:
     description: How long an instance has to confirm.
@@ -85,9 +81,13 @@ options:
     description:
       - What becomes of an instance that does not confirm. V(end) pauses and then ends its container, so that it cannot come alive
         again; V(pause) leaves it paused, for who wants to look into it.
+      - V(leave) touches no container, and the module fails. For a rehearsal on a slot that serves, where nothing is live.
     type: str
-    choices: [end, pause]
+    choices: [end, pause, leave]
     default: end
+extends_documentation_fragment:
+  - levibot.transition.api
+  - levibot.transition.api.spelling
 attributes:
   check_mode:
     description: Only reads then, and says what would be done.
@@ -139,7 +139,8 @@ instances:
       type: str
     outcome:
       description:
-        - V(confirmed), V(paused), V(stopped), V(not_running) or V(failed) with O(state=thrown).
+        - V(confirmed), V(paused), V(stopped), V(not_running) or V(failed) with O(state=thrown); V(left) is one of O(live_projects) that
+          trades on paper.
         - V(released), V(not_running) or V(failed) with O(state=released); V(read), V(not_running) or V(failed) with O(state=read).
         - V(planned) in check mode where something would be done.
       type: str
@@ -172,6 +173,28 @@ instances:
         - {at_seconds: 0.021, event: "switch off, engines running BTC/USDT, ETH/USDT"}
         - {at_seconds: 0.034, event: "kill: POST /live/kill?on=true&reason=$reason; stop_engines: POST /engines/stop_all"}
         - {at_seconds: 0.361, event: read back as wanted}
+calls:
+  description:
+    - Every request that was to change something and was answered, as it has to be in LeviBot's audit log, without its reason; with the
+      C(instance) that it went to.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - at: 1764450000.123
+      method: POST
+      path: /live/kill
+      query: {"on": "true"}
+      status: 200
+      call: kill
+      symbol: ""
+      instance: levibot-green-api-1
+unanswered:
+  description: The same of those that got no answer, which may be in that log.
+  returned: always
+  type: list
+  elements: dict
+  sample: []
 seconds:
   description: How long all of it took.
   returned: always
@@ -182,6 +205,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -189,27 +213,28 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.levibot.transition.plugins.module_utils import docker_engine
 from ansible_collections.levibot.transition.plugins.module_utils.docker_engine import Container, Engine, EngineError
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client
-from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms, options
 from ansible_collections.levibot.transition.plugins.module_utils.levibot.instance import Api, LiveInstance
 from ansible_collections.levibot.transition.plugins.module_utils.levibot.kill import Procedure, Reading, Result, Timeline
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.live import signs_of_live
 from ansible_collections.levibot.transition.plugins.module_utils.levibot.processes import Processes
 
 ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["thrown", "released", "read"], "default": "thrown"},
     "projects": {"type": "list", "elements": "str", "required": True},
+    "live_projects": {"type": "dict", "default": {}},
     "service": {"type": "str", "default": "api"},
     "port": {"type": "int", "default": 8000},
-    "token": {"type": "str", "no_log": True},
-    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "published": {"type": "dict", "default": {}},
     "reason": {"type": "str"},
     "who": {"type": "str"},
-    "forms": {"type": "dict", "default": {}},
-    "prefix": {"type": "str"},
+    **options.CREDENTIALS,
+    **options.SPELLING,
     "timeout_seconds": {"type": "float", "default": 5.0},
     "call_timeout_seconds": {"type": "float", "default": 1.0},
     "confirm_reads": {"type": "int", "default": 8},
     "quiet_seconds": {"type": "float", "default": 0.3},
-    "unconfirmed": {"type": "str", "choices": ["end", "pause"], "default": "end"},
+    "unconfirmed": {"type": "str", "choices": ["end", "pause", "leave"], "default": "end"},
 }
 DEFAULT_REASON = "emergency rollback"
 WORST_ATTEMPTS = 3
@@ -252,7 +277,8 @@ class Switch:
         self._params = params
         self._engine = engine
         self._check = check_mode
-        self._overrides = {call: forms.own(call, given) for call, given in params["forms"].items()}
+        self._overrides = options.overrides(params)
+        self._asked: list[tuple[str, Api]] = []
         self._began = time.monotonic()
         self._reason = params["reason"] or DEFAULT_REASON
         if params["state"] == "released":
@@ -272,7 +298,8 @@ class Switch:
         return sorted(done.values(), key=lambda instance: instance.container.name)
 
     def _containers(self) -> list[Container]:
-        return [one for project in self._params["projects"] for one in self._engine.containers(project, self._params["service"])]
+        wanted = [*self._params["projects"], *(self._params["live_projects"] if self._params["state"] == "thrown" else ())]
+        return [one for project in dict.fromkeys(wanted) for one in self._engine.containers(project, self._params["service"])]
 
     def _one(self, container: Container) -> Instance:
         instance = Instance(container, Timeline(time.monotonic, self._began))
@@ -284,18 +311,56 @@ class Switch:
     def _thrown(self, instance: Instance) -> Instance:
         state = instance.container.state
         if state == docker_engine.PAUSED:
-            return instance.ends("paused", "its container is paused", changed=False)
+            return self._frozen(instance)
         if state not in (docker_engine.RUNNING, docker_engine.RESTARTING):
             return instance.ends("not_running", f"its container is {state}", changed=False)
+        if self._is_spared(instance):
+            return instance
         if self._check:
             return self._planned(instance)
         why = "its container is between two restarts"
         if state == docker_engine.RUNNING:
-            result = self._ask(instance).run(on=True)
-            instance.first, why = result.first, result.reason
-            if result.confirmed:
-                return instance.ends("confirmed", "read back as wanted", changed=result.acted)
+            try:
+                result = self._ask(instance).run(on=True)
+            except EngineError:
+                raise
+            except Exception as problem:  # whatever it answers, one that does not confirm must not be able to act
+                why = f"what it answers cannot be read ({problem!r:.200})"
+            else:
+                instance.first, why = result.first, result.reason
+                if result.confirmed:
+                    return instance.ends("confirmed", "read back as wanted", changed=result.acted)
         return self._silence(instance, why)
+
+    def _frozen(self, instance: Instance) -> Instance:
+        """One that is paused has heard of no kill: once somebody unpauses it, its engines go on where they stood."""
+        why = "its container is paused"
+        if self._params["unconfirmed"] != "end":
+            return instance.ends("paused", why, changed=False)
+        if self._check:
+            return instance.ends("planned", f"it would be ended: {why}, and its engines would go on once it is not", changed=True)
+        ended, told = self._attempt(instance, "ended", self._engine.end, lambda state: not state.get("Running"))
+        if ended:
+            return instance.ends("stopped", f"{why}, and its engines would go on once it is not", changed=True)
+        return instance.ends("paused", f"{why}; it could not be ended: {told}", changed=True)
+
+    def _is_spared(self, instance: Instance) -> bool:
+        """Whether it is one that is killed only where it trades live, and does not."""
+        project, also = instance.container.project, self._params["live_projects"]
+        if project in self._params["projects"] or project not in also:
+            return False
+        if Path(str(also[project])).exists():
+            instance.timeline.add(f"{also[project]} says that its engines may be live")
+            return False
+        live, doubt = [], f"its container is {instance.container.state}"
+        if instance.container.state == docker_engine.RUNNING:
+            api = self._api(instance.container.name, self._url(instance.container), time.monotonic() + self._params["timeout_seconds"])
+            live, doubt = signs_of_live(api, self._params["confirm_reads"])
+        if live:
+            instance.timeline.add(f"live: {', '.join(live)}")
+            return False
+        instance.ends("left", f"no live engine was seen{f' ({doubt})' if doubt else ''}", changed=False)
+        return True
 
     def _planned(self, instance: Instance) -> Instance:
         if instance.container.state == docker_engine.RESTARTING:
@@ -337,23 +402,69 @@ class Switch:
     def _ask(self, instance: Instance) -> Procedure:
         """The procedure on the instance's own address."""
         params, until = self._params, time.monotonic() + self._params["timeout_seconds"]
-        client = Client(
-            timeout=params["call_timeout_seconds"], retries=0, token=params["token"], headers=_texts(params["headers"]), proxies=False
-        )
-        host = instance.container.address
-        url = f"http://{f'[{host}]' if ':' in host else host}:{params['port']}"
-        api = Api(url, client, overrides=self._overrides, prefix=params["prefix"], deadline=until)
         processes = None
         if self._engine.is_here:
             pid = self._engine.inspect(instance.container.id).get("Pid") or 0
             processes = Processes(pid, instance.container.id, params["port"]) if pid else None
-        live = LiveInstance(api, self._reason, processes)
+        live = self._live(instance.container.name, self._url(instance.container), until, processes)
         serving = live.workers()
         instance.processes = len(serving) if serving else None
-        return Procedure(live, instance.timeline, until, params["confirm_reads"], params["quiet_seconds"], time.monotonic, time.sleep)
+        return self._procedure(live, instance.timeline, until)
+
+    def _url(self, container: Container) -> str:
+        host = container.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._params['port']}"
+
+    def _api(self, name: str, url: str, until: float) -> Api:
+        params = self._params
+        client = Client(
+            timeout=params["call_timeout_seconds"],
+            retries=0,
+            token=params["token"],
+            headers=options.texts(params["headers"]),
+            proxies=False,
+        )
+        api = Api(url, client, overrides=self._overrides, prefix=params["prefix"], deadline=until)
+        self._asked.append((name, api))
+        return api
+
+    def _live(self, name: str, url: str, until: float, processes: Processes | None = None) -> LiveInstance:
+        return LiveInstance(self._api(name, url, until), self._reason, processes)
+
+    def calls(self) -> dict[str, list[dict[str, Any]]]:
+        """{calls, unanswered}: what was sent to change something, each with the instance that it went to, in the order of time."""
+        found = {
+            "calls": [{**call, "instance": name} for name, api in self._asked for call in api.calls],
+            "unanswered": [{**call, "instance": name} for name, api in self._asked for call in api.unanswered],
+        }
+        return {name: sorted(calls, key=lambda call: call["at"]) for name, calls in found.items()}
+
+    def _procedure(self, live: LiveInstance, timeline: Timeline, until: float) -> Procedure:
+        reads, quiet_seconds = self._params["confirm_reads"], self._params["quiet_seconds"]
+        return Procedure(live, timeline, until, reads, quiet_seconds, time.monotonic, time.sleep)
+
+    def throw_blindly(self) -> list[str]:
+        """What can be done without the Engine: throws the switch at the slots' published addresses, and says what came of each.
+
+        One process of one instance hears it, and the container cannot be ended, so this is better than nothing and never a confirmation.
+        """
+        maybe_live = [project for project, path in self._params["live_projects"].items() if Path(str(path)).exists()]
+        wanted = (*self._params["projects"], *maybe_live)
+        published = {project: url for project, url in self._params["published"].items() if project in wanted}
+        until = time.monotonic() + self._params["timeout_seconds"]
+
+        def throw(project: str) -> str:
+            live = self._live(project, published[project], until)
+            result = self._procedure(live, Timeline(time.monotonic, self._began), until).run(on=True)
+            return f"{project} at {published[project]}: {'switch on, engines none running' if result.confirmed else result.reason}"
+
+        with ThreadPoolExecutor(max(1, len(published))) as pool:
+            return list(pool.map(throw, sorted(published)))
 
     def _silence(self, instance: Instance, why: str) -> Instance:
         """Pause, then end: an instance that does not confirm must not be able to act."""
+        if self._params["unconfirmed"] == "leave":
+            return instance.ends("failed", f"{why}; its container was left alone, as asked", changed=True)
         paused, told = self._attempt(instance, "paused", self._engine.pause, lambda state: bool(state.get("Paused")))
         if paused and self._params["unconfirmed"] == "pause":
             return instance.ends("paused", why, changed=True)
@@ -388,10 +499,6 @@ class Switch:
             time.sleep(0.05)
 
 
-def _texts(headers: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in headers.items()}
-
-
 def show(instances: list[Instance], *, after: bool, state: str) -> str:
     """For the difference."""
     lines = []
@@ -411,20 +518,29 @@ def main() -> None:
     if params["state"] == "released" and not (params["reason"].strip() and params["who"].strip()):
         module.fail_json(msg="A release needs a reason and a name: set reason and who. Nothing was released.")
     began = time.monotonic()
+    switch: Switch | None = None
     try:
-        engine = Engine(os.environ.get("DOCKER_HOST", ""), ENGINE_SECONDS)
-        instances = Switch(params, engine, check_mode=module.check_mode).run()
+        switch = Switch(params, Engine(os.environ.get("DOCKER_HOST", ""), ENGINE_SECONDS), check_mode=module.check_mode)
+        instances = switch.run()
     except forms.FormError as problem:
         module.fail_json(msg=f"forms.{problem}. Nothing was done.")
     except EngineError as problem:
+        thrown = switch.throw_blindly() if switch and params["state"] == "thrown" and not module.check_mode else []
+        also = f" The switch was thrown all the same where one process hears it ({'; '.join(thrown)})." if thrown else ""
         module.fail_json(
-            msg=f"{problem}. Which instances there are is not known, so none of them is confirmed.", confirmed=False, instances=[]
+            msg=f"{problem}. Which instances there are is not known, so none of them is confirmed.{also} Make the engine answer and "
+            "run this again, or end the slot's processes on this host by hand.",
+            changed=bool(thrown),
+            confirmed=False,
+            instances=[],
+            **(switch.calls() if switch else {"calls": [], "unanswered": []}),
         )
     failed = [one for one in instances if one.outcome == "failed"]
     result: dict[str, Any] = {
         "changed": any(one.changed for one in instances),
         "confirmed": not failed and all(one.outcome != "planned" for one in instances),
         "instances": [one.to_dict() for one in instances],
+        **switch.calls(),
         "seconds": round(time.monotonic() - began, 3),
         "diff": {
             "before": show(instances, after=False, state=params["state"]),

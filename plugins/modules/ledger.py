@@ -129,9 +129,9 @@ options:
     type: str
     default: ""
   outcome:
-    description: How the rollout ended. Required with O(state=closed).
+    description: How the rollout ended; V(live) is the good end of live trading's own record. Required with O(state=closed).
     type: str
-    choices: [promoted, rolled_back, failed, held, aborted]
+    choices: [promoted, live, rolled_back, failed, held, aborted]
   data:
     description: More to be recorded with O(state=opened) or O(state=closed), as plain JSON.
     type: dict
@@ -332,7 +332,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "stale_seconds": {"type": "float", "default": ledger_lock.STALE_SECONDS},
     "take_over": {"type": "bool", "default": False},
     "gone": {"type": "str", "default": ""},
-    "outcome": {"type": "str", "choices": ["promoted", "rolled_back", "failed", "held", "aborted"]},
+    "outcome": {"type": "str", "choices": ["promoted", "live", "rolled_back", "failed", "held", "aborted"]},
     "data": {"type": "dict", "default": {}},
     "brief": {"type": "bool", "default": False},
     "dest": {"type": "path"},

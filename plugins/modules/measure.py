@@ -11,7 +11,7 @@ version_added: 0.1.0
 author:
   - levibot.transition contributors (@levibot)
 description:
-  - Asks Prometheus, Alertmanager, the LeviBot API and commands from the host it runs on, all about one window, in parallel, and
+  - Asks Prometheus, Alertmanager, the LeviBot API, its books and commands from the host it runs on, all about one window, in parallel, and
     returns a sample for each check. It does not judge.
   - The action M(levibot.transition.gate) runs it at each look with O(levibot.transition.gate#module:observe_from=target).
     A preflight runs it to see whether each source can be asked.

@@ -90,13 +90,6 @@ options:
     description: The counter that moves with each inference. Empty where a release has none, and then no inference is waited for.
     type: str
     default: levi_inference_latency_seconds_count
-  token:
-    description: The bearer token that is sent with each call.
-    type: str
-  headers:
-    description: More headers for each call.
-    type: dict
-    default: {}
   interrupt_live:
     description: Whether live engines may be interrupted, so that they are no mistake.
     type: bool
@@ -119,6 +112,8 @@ options:
     description: The most that one call may take.
     type: float
     default: 5
+extends_documentation_fragment:
+  - levibot.transition.api
 attributes:
   check_mode:
     description: Runs the same in check mode, since it changes nothing.
@@ -222,6 +217,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils import models
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import options
 
 POLL_SECONDS = 0.5
 DOCKER_SECONDS = "20"
@@ -246,8 +242,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "live_path": {"type": "str", "default": "/live/status"},
     "metrics_paths": {"type": "list", "elements": "str", "default": ["/metrics", "/metrics/prom"]},
     "inference_metric": {"type": "str", "default": "levi_inference_latency_seconds_count"},
-    "token": {"type": "str", "no_log": True},
-    "headers": {"type": "dict", "default": {}, "no_log": True},
+    **options.CREDENTIALS,
     "interrupt_live": {"type": "bool", "default": False},
     "wait_seconds": {"type": "float", "default": 0},
     "loading_seconds": {"type": "float", "default": 15},
@@ -263,7 +258,10 @@ class Host:
         self.wanted = module.params
         self._module = module
         self._client = Client(
-            timeout=self.wanted["call_timeout_seconds"], retries=0, token=self.wanted["token"], headers=self.wanted["headers"]
+            timeout=self.wanted["call_timeout_seconds"],
+            retries=0,
+            token=self.wanted["token"],
+            headers=options.texts(self.wanted["headers"]),
         )
 
     def directories(self) -> list[str]:

@@ -82,7 +82,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The normalised plan. Windows are seconds, limits canonical decimal numbers as text, and steps a list in order of weight.
+  description:
+    - The normalised plan. Windows are seconds, limits canonical decimal numbers as text, and steps a list, in order of weight in
+      C(phase2) and as written in C(phase3).
+    - There C(engines) are those that a step starts and C(live) all that are live by then, each with its capital in US dollars, to the cent.
   returned: success
   type: dict
   sample:
@@ -107,6 +110,16 @@ plan:
                 source: prometheus
                 mode: enforce
                 condition: {op: "<", limit: "0.001", unit: ratio, text: error_rate < 0.1%}
+    phase3:
+      name: Live Trading Activation
+      capital_usd: "1000.00"
+      guardrails: [position_loss_usd]
+      steps:
+        - id: phase3.step1
+          name: Single Symbol
+          engines: {BTC/USDT: "100.00"}
+          live: {BTC/USDT: "100.00"}
+          window_seconds: 14400
 problems:
   description: The mistakes that were found.
   returned: always

@@ -97,6 +97,14 @@ gates:
       description: The gate's id.
       type: str
       sample: phase2.step1
+    engines:
+      description: The engines that the gate's step starts, each with its capital in US dollars. Only for steps with live engines.
+      type: dict
+      sample: {BTC/USDT: "100.00"}
+    live:
+      description: All engines that are live when the gate is judged, each with its capital in US dollars. Only for such steps.
+      type: dict
+      sample: {BTC/USDT: "100.00"}
     checks:
       description:
         - What each check detects. Only C(id), C(kind), C(mode), C(condition), C(lines) and C(cautions) for one that does not count

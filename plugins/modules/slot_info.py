@@ -13,6 +13,8 @@ author:
 description:
   - For each slot tells the release that it holds, its containers with the digest that they really run and the Compose files that they were
     started from, and what its API says of engines, mode and models.
+  - Engines and kill switch are read on several connections, since other processes may answer these. An engine that one of them shows is
+    told, running before standing still and live before on paper; a switch that is on in one of them is on.
   - Changes nothing. What cannot be asked is told in C(problems), and is no failure, so that a status shows all that there is.
 options:
   home:
@@ -27,18 +29,13 @@ options:
     description: For each slot the URL at which its API answers on this host.
     type: dict
     required: true
-  token:
-    description: The admin token of the API.
-    type: str
-    default: ""
-  headers:
-    description: More headers to every call of the API.
-    type: dict
-    default: {}
   timeout_seconds:
     description: How long the engine and the API may take for one answer.
     type: float
     default: 3
+extends_documentation_fragment:
+  - levibot.transition.api
+  - levibot.transition.api.spelling
 attributes:
   check_mode:
     description: Changes nothing, and so does the same in check mode.
@@ -94,9 +91,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms, options
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.instance import Api, engine_rows
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.live import READS, worst
 
 LABEL = "com.docker.compose"
-ENGINE_KEYS = ("symbol", "status", "mode", "capital", "position", "error_count")
+ENGINE_KEYS = ("symbol", "status", "mode", "capital", "capital_usd", "position", "error_count")
 MODEL_KEYS = ("version", "found")
 
 
@@ -133,30 +133,39 @@ def _docker(module: AnsibleModule, timeout: str, *arguments: str) -> tuple[int, 
     return module.run_command(["timeout", timeout, "docker", *arguments], handle_exceptions=False)
 
 
-def api(url: str, client: Client) -> tuple[dict[str, Any], list[str]]:
+def tell(api: Api) -> tuple[dict[str, Any], list[str]]:
     """What the API tells, defensively: releases differ in what they have and in what it looks like."""
     told: dict[str, Any] = {"mode": None, "kill_switch": None, "engines": None, "models": None}
     problems = []
 
-    def ask(path: str) -> Any:
+    def ask(call: str) -> Any:
         try:
-            return client.get_json(f"{url}{path}")
+            return api.optional(call)  # a release without the call is no problem
         except HttpError as exc:
-            if exc.status != 404:  # noqa: PLR2004 - a release without the route is no problem
-                problems.append(str(exc))
+            problems.append(str(exc))
         return None
 
-    status = ask("/live/status")
-    if isinstance(status, Mapping):
-        told["mode"], told["kill_switch"] = status.get("mode"), status.get("kill_switch_active")
+    switches: list[Any] = []
+    engines: list[Any] = []
+    for read in range(READS):  # each may be answered by another process, with a switch and engines of its own
+        if read:
+            api.new_connection()
+        switches.append(ask("kill_state"))
+        engines.append(None if problems else engine_rows(ask("engines")))
+        if problems:
+            break  # not a time-out for each question
+    if any(state is True for state in switches):
+        told["kill_switch"] = True
     if problems:
-        return told, problems  # nobody answers: not a time-out for each question
-    engines = ask("/engines/status")
-    if isinstance(engines, Mapping) and isinstance(engines.get("engines"), list):
-        told["engines"] = [{key: one[key] for key in ENGINE_KEYS if key in one} for one in engines["engines"] if isinstance(one, Mapping)]
-    models = ask("/ai/models")
-    if isinstance(models, Mapping) and isinstance(models.get("meta"), Mapping):
-        cards = {name: card for name, card in models["meta"].items() if isinstance(card, Mapping)}
+        return told, problems
+    if all(state is False for state in switches):
+        told["kill_switch"] = False
+    if None not in engines:
+        told["engines"] = [{key: one[key] for key in ENGINE_KEYS if key in one} for one in worst(engines)]
+    told["mode"] = ask("mode")
+    models = ask("models")
+    if isinstance(models, Mapping):
+        cards = {name: card for name, card in models.items() if isinstance(card, Mapping)}
         told["models"] = {name: {key: card.get(key) for key in MODEL_KEYS} for name, card in cards.items()}
     return told, problems
 
@@ -173,9 +182,9 @@ def look(module: AnsibleModule, slot: str, url: str) -> tuple[dict[str, Any], li
     except (ValueError, KeyError, TypeError):
         problems.append(f"{slot}: the record of release {told['release']} cannot be read")
     if there or problem:
-        headers = {str(name): str(value) for name, value in wanted["headers"].items()}
+        headers = options.texts(wanted["headers"])
         client = Client(timeout=wanted["timeout_seconds"], retries=0, token=wanted["token"] or None, headers=headers)
-        told["api"], unanswered = api(url, client)
+        told["api"], unanswered = tell(Api(url, client, overrides=options.overrides(wanted), prefix=wanted["prefix"]))
         problems += [f"{slot}: {why}" for why in unanswered]
     return told, problems
 
@@ -193,12 +202,16 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "project": {"type": "str", "required": True},
             "apis": {"type": "dict", "required": True},
-            "token": {"type": "str", "default": "", "no_log": True},
-            "headers": {"type": "dict", "default": {}, "no_log": True},
+            **options.CREDENTIALS,
+            **options.SPELLING,
             "timeout_seconds": {"type": "float", "default": 3},
         },
         supports_check_mode=True,
     )
+    try:
+        options.overrides(module.params)
+    except forms.FormError as problem:
+        module.fail_json(msg=f"forms: {problem}")
     with ThreadPoolExecutor() as pool:
         looks = {slot: pool.submit(look, module, slot, url) for slot, url in module.params["apis"].items()}
         found = {slot: done.result() for slot, done in looks.items()}

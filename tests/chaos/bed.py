@@ -21,7 +21,7 @@ from typing import Any
 from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitFiles
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries import Entry
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.store import Ledger, LedgerError
-from tests.e2e.conftest import BIN, ENVIRONMENT, ROOT, SHORT, STATE, run
+from tests.e2e.conftest import BIN, ENVIRONMENT, ROOT, SHORT, STATE, WITHOUT_GO, run
 
 from .invariants import Observation, Requests, broken
 
@@ -33,7 +33,7 @@ RUN_SECONDS = 300
 _TASK = re.compile(r"^TASK \[(.*?)\] \**$", re.MULTILINE)
 
 # As short as the gates allow, but with a hold in which a run can be started again.
-PATIENT: dict[str, Any] = json.loads(json.dumps(SHORT))
+PATIENT: dict[str, Any] = json.loads(json.dumps({**SHORT, **WITHOUT_GO}))
 PATIENT["levibot_plan_overrides"]["defaults"]["hold"] = "90s"
 # Less traffic will do: it is the runs that are tried here, hundreds of them, and not the candidate.
 PATIENT["levibot_checks_overrides"] = {
@@ -129,11 +129,12 @@ class Bed:
         self.end()
         self.sandbox("fault", "clear")
         run([BIN / "ansible-playbook", "sandbox/stable.yml"], check=True, timeout=RUN_SECONDS)
-        # The slot was restarted, which Prometheus saw: no gate of the rollout is to judge that.
-        self.until(lambda: not self.alerts(), 180, "no alert fires any more (see Alertmanager)")
+        # The slot was restarted, which Prometheus saw: no gate of the rollout is to judge that. The other one is about to be deployed.
+        stable = self.stable()
+        self.until(lambda: stable not in self.slots_with_alerts(), 180, f"no alert fires any more for {stable} (see Alertmanager)")
         self.logs = []
         self.mark()
-        return self.stable()
+        return stable
 
     def end(self) -> None:
         """Ends what still runs of a fault that failed."""
@@ -191,12 +192,11 @@ class Bed:
         slots.subtract(then.get("slots", {}))
         return Requests(now["sent"] - then.get("sent", 0), dict(+failed), dict(+slots))
 
-    def alerts(self) -> set[str]:
-        """What fires, but for the watchdog."""
+    def slots_with_alerts(self) -> set[str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.settings["sandbox_ports"]["alertmanager"], timeout=5)
         try:
             connection.request("GET", "/api/v2/alerts?active=true")
-            return {alert["labels"]["alertname"] for alert in json.load(connection.getresponse())} - {"Watchdog"}
+            return {alert["labels"].get("slot", "") for alert in json.load(connection.getresponse())}
         finally:
             connection.close()
 
@@ -251,7 +251,8 @@ class Bed:
 @contextmanager
 def bed() -> Iterator[Bed]:
     """Of a sandbox that is brought up, and taken down again."""
-    run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
+    for step in ("up", "release"):
+        run([sys.executable, "sandbox/sandbox.py", step], timeout=300, check=True)
     try:
         yield Bed()
     finally:

@@ -32,6 +32,11 @@ OTHER = {"blue": "green", "green": "blue"}
 # Nobody starts these again, so a gate that a fault leaves without data need not hold for long.
 HASTY: dict[str, Any] = json.loads(json.dumps(PATIENT))
 HASTY["levibot_plan_overrides"]["defaults"]["hold"] = "10s"
+# From Python 3.11 on it sleeps until a moment of the monotonic clock, which libfaketime cannot do if it leaves that clock alone.
+SLEEPS = """\
+import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
 TRUNCATIONS = 300
 IN_FILE = 60  # entries
 
@@ -206,14 +211,33 @@ def two_at_once(bed: Bed, _rng: random.Random) -> None:
     expect(safe(bed.observe(), OTHER[stable]))
 
 
+def taken_over(bed: Bed, _rng: random.Random) -> None:
+    """From a run that lives: it ends before its next change, and the other one goes on where it stood."""
+    stable = bed.start()
+    first = bed.play(variables=PATIENT)
+    at_ten_percent(bed, first)
+    second = bed.play("playbooks/phase2_bluegreen.yml", "-e", "levibot_take_over=true", variables=PATIENT)
+    codes = first.wait(), second.wait()
+    found = safe(bed.observe(), OTHER[stable])
+    expect(
+        [*found, *([] if codes[0] and not codes[1] else [f"the two ended with {codes}"])],
+        f"{first.output[-1500:]}\n{second.output[-1500:]}",
+    )
+    done = [entry.data.get("action") for entry in bed.rollout() if entry.kind == "intent"]
+    expect([] if closed(bed) == "promoted" and done.count("promote") == 1 else [f"closed as {closed(bed)} after {done}"], first.output)
+    expect([] if "take" in first.output.lower() else ["the run that lost the lock did not say so"], first.output)
+
+
 def clock_stepped(bed: Bed, rng: random.Random) -> None:
     """The control node's clock is set by hours in the middle of a soak. The edge keeps its own."""
     library = next(FAKETIME.glob("*/faketime/libfaketimeMT.so.1"), None)
     if library is None:
         raise Skip("libfaketime is not unpacked: sandbox/bootstrap.sh test")
     stable = bed.start()
-    offset = LOGS / "offset"
+    offset = LOGS / "clock/offset"
+    offset.parent.mkdir(exist_ok=True)
     offset.write_text("+0\n")
+    offset.with_name("sitecustomize.py").write_text(SLEEPS)
     # Modules run on the "hosts", which keep their own clocks.
     own = {
         "PATH": ENVIRONMENT["PATH"],
@@ -221,7 +245,13 @@ def clock_stepped(bed: Bed, rng: random.Random) -> None:
         "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
         "LD_PRELOAD": "",
     }
-    fake = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
+    fake = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": str(offset.parent),
+    }
     running = bed.play(variables={**HASTY, "levibot_environment": own}, **fake)
     at_ten_percent(bed, running)
     offset.write_text(f"{rng.choice('+-')}{rng.randint(1, 4)}h\n")
@@ -335,6 +365,7 @@ FAULTS: dict[str, Callable[[Bed, random.Random], None]] = {
         disk_full_for_the_ledger,
         disk_full_for_the_edge,
         two_at_once,
+        taken_over,
         edge_unreachable,
         clock_stepped,
         api_hangs_on_kill,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Split, other
@@ -18,6 +19,7 @@ TICK_SECONDS = 1.0  # how often the sandbox's edge looks for an expired canary
 LATE_SECONDS = 1.0  # and how long that look may take on a busy machine
 SAME_PERCENT = 0.001  # an edge tells its share of 65,536 buckets
 RECORDED_CHANGES = ("deploy", "weight", "promote", "decommission")
+RECORDED = (*RECORDED_CHANGES, "start")
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ def broken(seen: Observation) -> list[str]:
     if len(open_ones) > 1:
         found.append(f"{len(open_ones)} rollouts are open at once: {', '.join(open_ones)}")
     for name, entries in rollouts.items():
-        found += [f"rollout {name}: {text}" for text in (*_gates(entries), *_intents(entries), *_once(entries))]
-    current = rollouts[open_ones[-1]] if open_ones else []
+        rules = (_approved, _live_steps, _capital) if _trades(entries) else (_decided, _gates)
+        found += [f"rollout {name}: {text}" for rule in (*rules, _intents, _once) for text in rule(entries)]
+    current = rollouts[open_ones[-1]] if open_ones and not _trades(rollouts[open_ones[-1]]) else []
     for host, split in seen.edges.items():
         found += [f"edge {host}: {text}" for text in _split(split, current, seen.now)]
     return found
@@ -82,6 +85,11 @@ def _by_rollout(ledger: Sequence[Entry]) -> dict[str, list[Entry]]:
 def _is_open(entries: Sequence[Entry]) -> bool:
     kinds = [entry.kind for entry in entries]
     return "opened" in kinds and "closed" not in kinds
+
+
+def _trades(entries: Sequence[Entry]) -> bool:
+    """Whether it is the record of live trading, and not of a rollout."""
+    return any(entry.kind == "opened" and entry.data.get("phase") == "phase3" for entry in entries)
 
 
 def _chain(ledger: Sequence[Entry]) -> Iterator[str]:
@@ -136,6 +144,59 @@ def _split(split: Split, entries: Sequence[Entry], now: float) -> Iterator[str]:
         yield f"{candidate} has {share:g} %, and the ledger meant {' then '.join(f'{weight:g} %' for weight in meant) or 'none'}"
 
 
+def _decided(entries: Sequence[Entry]) -> Iterator[str]:
+    """It began with a GO, or somebody has decided to begin without one."""
+    for entry in entries:
+        go = entry.data.get("go") or {}
+        override = go.get("overridden") or {}
+        if entry.kind == "opened" and go.get("verdict") != "GO" and not (override.get("who") and override.get("reason")):
+            yield f"entry {entry.seq} opens it without a GO, and nobody has decided so"
+
+
+def _approved(entries: Sequence[Entry]) -> Iterator[str]:
+    """Live trading began with somebody's approval, and with a drill of the kill switch that had passed."""
+    for entry in entries:
+        if entry.kind == "opened" and not (entry.data.get("approval") or {}).get("approved_by"):
+            yield f"entry {entry.seq} begins live trading, and nobody has approved it"
+        if entry.kind == "opened" and not (entry.data.get("drill") or {}).get("passed"):
+            yield f"entry {entry.seq} begins live trading without a kill switch that was proved to work"
+
+
+def _live_steps(entries: Sequence[Entry]) -> Iterator[str]:
+    """Engines are started when every step before theirs has passed, and never again once an end was begun; it is live with all passed."""
+    order = [step["id"] for entry in entries if entry.kind == "opened" for step in entry.data.get("steps") or ()]
+    passed: set[str] = set()
+    ended = ""
+    for entry in entries:
+        action = entry.data.get("action")
+        if _passes(entry):
+            passed.add(entry.data["gate"])
+        elif entry.kind == "verdict" or (entry.kind == "intent" and action in ("stop", "kill", "paper", "rollback")):
+            ended = ended or f"entry {entry.seq}"
+        elif entry.kind == "intent" and action == "start":
+            step = entry.data["step"]
+            missing = [name for name in order[: order.index(step)] if name not in passed] if step in order else [step]
+            if missing:
+                yield f"entry {entry.seq} starts engines of {step}, and {', '.join(missing)} had not passed"
+            if ended:
+                yield f"entry {entry.seq} starts engines, and {ended} had begun to end it"
+        elif entry.kind == "closed" and entry.data.get("outcome") == "live" and (missing := [name for name in order if name not in passed]):
+            yield f"entry {entry.seq} closes as live, and {', '.join(missing)} had not passed"
+
+
+def _capital(entries: Sequence[Entry]) -> Iterator[str]:
+    """Live capital never exceeds the plan's total, by what the ledger says was started."""
+    most = Decimal(0)
+    live: dict[str, Decimal] = {}
+    for entry in entries:
+        if entry.kind == "opened":
+            most = Decimal(str((entry.data.get("policy") or {}).get("capital_usd") or 0))
+        elif entry.data.get("action") == "start" and entry.kind in ("intent", "result"):
+            live.update({symbol: Decimal(str(usd)) for symbol, usd in (entry.data.get("engines") or {}).items()})
+            if sum(live.values()) > most:
+                yield f"entry {entry.seq}: {sum(live.values())} USD are live, and the plan has {most}"
+
+
 def _gates(entries: Sequence[Entry]) -> Iterator[str]:
     """Only passed gates move traffic forward."""
     weights = _weights(entries)
@@ -166,7 +227,7 @@ def _intents(entries: Sequence[Entry]) -> Iterator[str]:
         what = (entry.data.get("action"), entry.data.get("step"))
         if entry.kind == "intent":
             meant.add(what)
-        elif entry.kind == "result" and what[0] in RECORDED_CHANGES and what not in meant:
+        elif entry.kind == "result" and what[0] in RECORDED and what not in meant:
             yield f"entry {entry.seq} is the result of a change ({what[0]}) that had no intent"
         elif entry.kind == "closed" and entry.data.get("outcome") == "promoted" and "opened" in {item.kind for item in entries}:
             missing = [action for action in RECORDED_CHANGES if action not in {action for action, _step in meant}]
@@ -184,7 +245,7 @@ def _once(entries: Sequence[Entry]) -> Iterator[str]:
         if ended and entry.kind in ("intent", "look", "verdict", "opened"):
             yield f"entry {entry.seq} ({entry.kind}) comes after its end"
         gate = entry.data.get("gate") if entry.kind in ("look", "verdict") else None
-        if entry.kind == "intent" and entry.data.get("action") == "weight":
+        if entry.kind == "intent" and entry.data.get("action") in ("weight", "start"):
             gate = entry.data.get("step")
         if gate in passed:
             yield f"entry {entry.seq} ({entry.kind}) repeats {gate}, which had passed"

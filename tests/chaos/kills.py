@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import random
-import time
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from .bed import RUN_SECONDS, Bed, Run
 from .invariants import safe
 
-KILLS_PER_ROLLOUT = 8
-FIRST_SECONDS = 45.0  # what a whole run takes, until the first one has shown it
+# Between two kills. To be back where it was takes a run about as long, so that a rollout dies at nearly each of its steps.
+MEAN_SECONDS = 10.0
 
 
 @dataclass
@@ -51,38 +51,34 @@ def last_recorded(bed: Bed) -> str:
     return " ".join(str(word) for word in words if word)
 
 
-def one_rollout(bed: Bed, rng: random.Random, kills: int, first: int, longest: float) -> tuple[list[Kill], list[str], float]:
-    """A rollout that is killed so often, unless it ends before, and then left alone.
+def one_rollout(bed: Bed, rng: random.Random, limit: int, first: int) -> tuple[list[Kill], list[str]]:
+    """A rollout that is killed until it is through, or was killed `limit` times and then left alone.
 
-    Returns its kills, what is broken at its end, and the seconds that its last run took.
+    Returns its kills, and what is broken at its end.
     """
     stable = bed.start()
     candidate = {"blue": "green", "green": "blue"}[stable]
     opened_before = opened(bed)
     done: list[Kill] = []
-    begun, running = time.monotonic(), None
-    while len(done) < kills:
-        begun = time.monotonic()
-        running = bed.play()
-        seconds = rng.uniform(0.3, longest)
+    running = bed.play()
+    while len(done) < limit and not ended_within(running, seconds := rng.expovariate(1 / MEAN_SECONDS)):
         orphans = rng.random() < 0.5
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not running.ended:
-            time.sleep(0.02)
-        if running.ended:
-            break
         running.kill(orphans)
         recorded = last_recorded(bed) if opened(bed) > opened_before else "nothing"
         done.append(Kill(first + len(done), seconds, orphans, running.doing, recorded, bed.broken(explained=overloaded)))
-    else:
-        begun = time.monotonic()
         running = bed.play()
-    assert running is not None
-    code = running.wait(RUN_SECONDS)
-    found = ending(bed, running, code, candidate, opened_before)
+    found = ending(bed, running, running.wait(RUN_SECONDS), candidate, opened_before)
     for kill in done:
         kill.outcome = "promoted" if not found else "NOT THE RIGHT END"
-    return done, found, time.monotonic() - begun
+    return done, found
+
+
+def ended_within(running: Run, seconds: float) -> bool:
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def opened(bed: Bed) -> int:
@@ -102,24 +98,20 @@ def ending(bed: Bed, running: Run, code: int, candidate: str, opened_before: int
     return found
 
 
-def run_kills(bed: Bed, runs: int, seed: int, seconds: float = float("inf")) -> Iterator[str]:
-    """Kills until there were so many, or the time is over; yields the table line by line, and raises at the end if anything is broken."""
+def run_kills(bed: Bed, runs: int, seed: int) -> Iterator[str]:
+    """So many kills; yields the table line by line, and raises at the end if anything is broken."""
     rng = random.Random(seed)  # noqa: S311 - a seed is to be repeated
-    deadline = time.monotonic() + seconds
-    longest = FIRST_SECONDS
     all_kills: list[Kill] = []
     failures: list[str] = []
     rollouts = 0
     yield HEAD
-    while len(all_kills) < runs and (rollouts == 0 or time.monotonic() < deadline):
-        wanted = min(runs - len(all_kills), rng.randint(1, KILLS_PER_ROLLOUT))
-        kills, found, took = one_rollout(bed, rng, wanted, len(all_kills) + 1, longest)
+    while len(all_kills) < runs:
+        kills, found = one_rollout(bed, rng, runs - len(all_kills), len(all_kills) + 1)
         for kill in kills:
             yield kill.line()
             failures += [f"kill {kill.number}: {text}" for text in kill.found]
         rollouts += 1
         all_kills += kills
-        longest = max(took, FIRST_SECONDS / 2)
         yield f"      rollout {rollouts}, {len(kills)} kills: {'; '.join(found) or 'promoted, promises kept, chain whole'}"
         failures += [f"rollout {rollouts}: {text}" for text in found]
     where = Counter(kill.recorded for kill in all_kills).most_common()

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,14 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "SANDBOX_TRAFFIC_RATE": os.environ.get("SANDBOX_TRAFFIC_RATE", "60"),  # 150 cost as much as all else of a rollout
 }
-ROLLOUT_SECONDS = 240
+# What ends a run, and a test, that hangs. Two cores that have all other tests as well take three times what they take alone.
+ROLLOUT_SECONDS = 400
+TEST_SECONDS = 1500
+VERSION = "v1.8.0-beta"
+MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+
+# For runs with a plan of their own: a GO of theirs would take longer than what they try.
+WITHOUT_GO = {"preflight_override_who": "the tests", "preflight_override_reason": "a plan that nobody has approved"}
 
 # The plan's steps and gates stay as they are; only time and counts shrink.
 SHORT = {
@@ -43,6 +51,7 @@ SHORT = {
         "latency_p95": {"min_events": 15},
         "performance_degradation": {"min_events": 100},
     },
+    "rollout_kill_timeout_seconds": 2,  # a candidate that hangs takes all of it
 }
 
 
@@ -78,6 +87,12 @@ class Sandbox:
         )
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
         return Rollout(done.returncode, done.stdout, [json.loads(line) for line in lines])
+
+    def phase1(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """With the plan that the rollouts have, since a GO is for one plan."""
+        return run(
+            [BIN / "ansible-playbook", "playbooks/phase1_predeploy.yml", "-e", json.dumps(SHORT), *arguments], timeout=ROLLOUT_SECONDS
+        )
 
     def broken_rollout(self, fault: str, weight: int) -> Rollout:
         """A rollout whose candidate breaks when it reaches the weight; the fault is undone afterwards."""
@@ -116,8 +131,9 @@ class Sandbox:
         kept = {}
         for folder in (STATE / "levibot", STATE / "edge"):
             for file in sorted(folder.rglob("*")):
-                # A slot's data and the expiry's heartbeat live on their own, and SQLite makes its files also for whoever only reads.
-                if file.is_file() and "data" not in file.parts and not file.name.startswith(("expiry.heartbeat", "ledger.db-")):
+                # A slot's data and what looks by itself live on their own, and SQLite makes its files also for whoever only reads.
+                own = file.name.startswith(("expiry.heartbeat", "deadman.", ".deadman.", "ledger.db-"))
+                if not own and file.is_file() and "data" not in file.parts:
                     kept[str(file)] = hashlib.sha256(file.read_bytes()).hexdigest()
         containers = ["docker", "ps", "--all", "--no-trunc", "--filter", f"name={self.project}-", "--format", "{{.ID}} {{.State}}"]
         images = ["docker", "images", "--no-trunc", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}"]
@@ -125,6 +141,22 @@ class Sandbox:
         for name, command in {"containers": containers, "images": images}.items():
             kept[name] = "\n".join(sorted(run(command, check=True).stdout.splitlines()))
         return kept
+
+    def registry_digest(self, service: str) -> str:
+        """Of the candidate's image."""
+        url = f"http://127.0.0.1:{self.ports['registry']}/v2/levibot/{service}/manifests/{VERSION}"
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": MANIFESTS}), timeout=5) as answer:
+            return answer.headers["Docker-Content-Digest"]
+
+    def running_digests(self, slot: str, service: str) -> set[str]:
+        """Under which digests the registry gave the images that a slot's containers run."""
+        labels = [f"label=com.docker.compose.project={self.project}-{slot}", f"label=com.docker.compose.service={service}"]
+        containers = run(
+            ["docker", "ps", "--quiet", *(part for label in labels for part in ("--filter", label))], check=True
+        ).stdout.split()
+        images = run(["docker", "inspect", "--format", "{{.Image}}", *containers], check=True).stdout.split()
+        told = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", *images], check=True).stdout
+        return {digest.partition("@")[2] for line in told.splitlines() for digest in json.loads(line)}
 
     def containers(self, slot: str) -> set[str]:
         """The services of a slot that have a container, running or not."""
@@ -140,6 +172,14 @@ def run(command: list[Any], timeout: float = 120, check: bool = False) -> subpro
     return done
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Phase 1 first: a rollout changes what is in the slots, and so what its drill was rehearsed with. The whole plan last: its GO is for a
+    plan of its own, and takes the place of the one that the rollouts have."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(TEST_SECONDS))
+    items.sort(key=lambda item: {"test_phase1.py": 0, "test_plan.py": 2}.get(item.path.name, 1))
+
+
 @pytest.fixture(scope="session")
 def daemons() -> Iterator[Sandbox]:
     import yaml  # noqa: PLC0415 (comes with ansible-core)
@@ -148,6 +188,12 @@ def daemons() -> Iterator[Sandbox]:
     run([sys.executable, "sandbox/sandbox.py", "up"], timeout=300, check=True)
     box = Sandbox(settings["sandbox_ports"], settings["sandbox_project"])
     try:
+        box.heal()
+        box.stable_release()
+        run([sys.executable, "sandbox/sandbox.py", "release"], timeout=300, check=True)
+        run([sys.executable, "sandbox/sandbox.py", "evidence"], timeout=300, check=True)
+        verdict = box.phase1("-e", "preflight_notify=true")
+        assert verdict.returncode == 0, verdict.stdout[-5000:]
         yield box
     finally:
         box.heal()

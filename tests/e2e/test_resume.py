@@ -13,11 +13,11 @@ from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.store import Ledger
 
-from .conftest import BIN, ENVIRONMENT, ROOT, SHORT, STATE, Sandbox, run
+from .conftest import BIN, ENVIRONMENT, ROLLOUT_SECONDS, ROOT, SHORT, STATE, WITHOUT_GO, Sandbox, run
 from .test_rollout import STEPS, assert_safe
 
 # Long enough to be found in the middle of it, with a hold that leaves time to start again.
-LONG = {**SHORT, "levibot_plan_overrides": json.loads(json.dumps(SHORT["levibot_plan_overrides"]))}
+LONG = {**SHORT, **WITHOUT_GO, "levibot_plan_overrides": json.loads(json.dumps(SHORT["levibot_plan_overrides"]))}
 LONG["levibot_plan_overrides"]["phase2"]["steps"]["step1"] = {"window": "8s"}
 LONG["levibot_plan_overrides"]["defaults"]["hold"] = "60s"
 PLAYBOOK = [BIN / "ansible-playbook", "playbooks/phase2_bluegreen.yml", "-e", json.dumps(LONG)]
@@ -35,7 +35,7 @@ def start_and_kill_when(reached: Callable[[list[dict[str, Any]]], bool]) -> list
     """The record at the instant at which it had got so far, and all processes of the run were killed but orphaned workers."""
     with (ROOT / "build/logs/killed.log").open("w") as log:
         process = subprocess.Popen(list(map(str, PLAYBOOK)), cwd=ROOT, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + ROLLOUT_SECONDS
     while not reached(entries := recorded()):
         assert process.poll() is None, (ROOT / "build/logs/killed.log").read_text()[-3000:]
         assert time.monotonic() < deadline
@@ -59,13 +59,15 @@ def test_killed_in_a_soak_and_in_its_promotion_it_ends_as_if_nothing_had_been(sa
     )
     assert sandbox.canary() is not None
     start_and_kill_when(lambda entries: count(entries, "intent", action="promote") > 0)
-    done = run(PLAYBOOK, timeout=180)
+    done = run(PLAYBOOK, timeout=ROLLOUT_SECONDS)
     assert done.returncode == 0, done.stdout[-5000:]
 
     entries = recorded()
     assert entries[0] == first[0], "another rollout was opened"
     assert [entry["kind"] for entry in entries].count("closed") == 1
     assert entries[-1]["data"]["outcome"] == "promoted"
+    assert entries[0]["data"]["go"]["overridden"] == {"who": "the tests", "reason": "a plan that nobody has approved"}
+    assert "the tests decided so, since: a plan that nobody has approved" in (ROOT / "build/report/index.html").read_text(encoding="utf-8")
     verdicts = [entry["data"] for entry in entries if entry["kind"] == "verdict"]
     assert [(verdict["gate"], verdict["verdict"]) for verdict in verdicts] == [(gate, "pass") for gate in STEPS.values()]
     look = next(entry["data"] for entry in first if entry["kind"] == "look")

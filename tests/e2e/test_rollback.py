@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import BIN, ROOT, STATE, Sandbox, run
+from .conftest import BIN, ROLLOUT_SECONDS, ROOT, STATE, Sandbox, run
 
 OTHER = {"blue": "green", "green": "blue"}
 # What a rollout has done when its candidate is at 10 %, and what it does when the last gate has passed; without the gates' time.
@@ -48,10 +48,10 @@ class Operator:
     def play(self, text: str, **variables: Any) -> None:
         file = self.directory / "play.yml"
         file.write_text(text)
-        run([BIN / "ansible-playbook", file, "-e", json.dumps(variables)], timeout=180, check=True)
+        run([BIN / "ansible-playbook", file, "-e", json.dumps(variables)], timeout=ROLLOUT_SECONDS, check=True)
 
     def rollback(self, *options: str, **variables: Any) -> Any:
-        return run([BIN / "ansible-playbook", "playbooks/rollback.yml", "-e", json.dumps(variables), *options], timeout=120)
+        return run([BIN / "ansible-playbook", "playbooks/rollback.yml", "-e", json.dumps(variables), *options], timeout=ROLLOUT_SECONDS)
 
     def ask(self, slot: str, path: str) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.ports[f"{slot}_api"], timeout=5)
@@ -110,6 +110,10 @@ def test_a_rollback_in_the_middle_of_it(operator: Operator, at_ten_percent: tupl
 
     again = operator.rollback()
     assert (again.returncode, changes(again.stdout)) == (0, 0), again.stdout[-3000:]
+
+    drilled = operator.rollback(drill=True)
+    assert drilled.returncode == 0, drilled.stdout[-3000:]
+    assert operator.is_killed(candidate), "a drill releases only what it has thrown itself"
 
 
 def test_a_candidate_that_hangs_while_stable_is_down(operator: Operator, at_ten_percent: tuple[str, str]):

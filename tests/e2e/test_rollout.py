@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
+from ansible_collections.levibot.transition.plugins.module_utils.ledger.store import Ledger
 from tests.chaos.bed import Bed
 from tests.chaos.invariants import safe
 
-from .conftest import Rollout, Sandbox
+from .conftest import STATE, VERSION, Rollout, Sandbox, run
 
 # Which checks may decide when the candidate breaks so. Several may see the same fault at the same look; none other may.
 DECIDERS = {
@@ -38,6 +40,17 @@ def assert_safe(sandbox: Sandbox, stable: str) -> None:
         after = sandbox.slot_requests()
     assert after[stable] >= before[stable] + ENOUGH_REQUESTS
     assert after[other] == before[other]
+
+
+def assert_one_digest(sandbox: Sandbox, slot: str) -> None:
+    """On the tag, in the registry, in the ledger, and of what runs."""
+    note = json.loads(run(["git", "-C", STATE / "remote.git", "notes", "--ref=levibot-release", "show", VERSION], check=True).stdout)
+    with Ledger(STATE / "levibot/ledger.db", writable=False) as ledger:
+        released = [entry.data for entry in ledger.read(f"phase1-{VERSION}") if entry.data.get("action") == "release"][-1]
+    for service in ("api", "panel"):
+        digest = sandbox.registry_digest(service)
+        assert note["images"][service]["digest"] == released["images"][service]["digest"] == digest
+        assert sandbox.running_digests(slot, service) == {digest}
 
 
 def passed_steps(rollout: Rollout) -> list[str]:
@@ -87,6 +100,7 @@ def test_the_good_release_is_promoted(sandbox: Sandbox):
     assert_safe(sandbox, new)
     assert sandbox.containers(old) == set()
     assert sandbox.containers(new) == {"api", "panel"}
+    assert_one_digest(sandbox, new)
 
     again = sandbox.rollout()
     assert again.exit_code == 0

@@ -152,6 +152,31 @@ class AlertmanagerDaemon(Daemon):
         super().__init__(argv, folder, f"{self.url}/-/ready")
 
 
+class RegistryDaemon(Daemon):
+    """A registry that listens on loopback, and with a file of htpasswd's wants a login."""
+
+    def __init__(self, folder: Path, htpasswd: str = "") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        config: dict[str, object] = {
+            "version": 0.1,
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+            "http": {"addr": f"127.0.0.1:{self.port}"},
+        }
+        if htpasswd:
+            (folder / "htpasswd").write_text(htpasswd)
+            config["auth"] = {"htpasswd": {"realm": "registry", "path": str(folder / "htpasswd")}}
+        (folder / "registry.yml").write_text(yaml.safe_dump(config))
+        super().__init__([program("docker-registry"), "serve", str(folder / "registry.yml")], folder, f"http://127.0.0.1:{self.port}/")
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+
 @contextmanager
 def running(*daemons: Daemon) -> Iterator[None]:
     try:

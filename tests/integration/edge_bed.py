@@ -219,3 +219,15 @@ def bed(directory: Path, *, applications: bool = True, **extra: Any) -> Iterator
         edge.stop()
         for application in started:
             application.close()
+
+
+@contextmanager
+def expiring(edge: Bed) -> Iterator[None]:
+    """What takes expired canaries away runs: without its heartbeat an edge is not as it should be."""
+    run, lib = edge.variables["edge_run_dir"], edge.variables["edge_lib_dir"]
+    loop = subprocess.Popen(["sh", edge.variables["edge_expiry_script"], "--run-dir", run, "--lib-dir", lib, "--loop", "1"])
+    try:
+        yield
+    finally:
+        loop.terminate()
+        loop.wait(10)

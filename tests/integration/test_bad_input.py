@@ -25,6 +25,7 @@ INVENTORY: dict[str, Any] = {
     "levibot_admin_token": "",
     "rollout_candidate": "purple",
 }
+FREEZE = {"from": "2020-01-01T00:00:00+01:00", "until": "2999-01-01T00:00:00+01:00", "why": "for good"}
 STEP1 = "levibot_plan_overrides.phase2.steps.step1"
 OF_INVENTORY: Expected = {
     f"{STEP1}.weight": ("130", "write a whole number from 1 to 100"),
@@ -101,6 +102,19 @@ def test_mistakes_of_hosts_and_sources(refused, of_hosts):
     refused(*of_hosts)
 
 
+def test_without_a_go_and_in_a_freeze(refused):
+    nobody = f"http://127.0.0.1:{free_port()}"
+    refused(
+        {"preflight_override_who": "", "preflight_freezes": [FREEZE], "levibot_prometheus_url": nobody},
+        {
+            "the GO": ("no GO for v1.8.0-beta is in the ledger", "run playbooks/phase1_predeploy.yml"),
+            "preflight_override_who": ("nothing", "an override needs a name and a reason"),
+            "preflight_freezes": ("for good", "start after 2998-12-31 23:00 UTC"),
+            "levibot_prometheus_url": (f"{nobody}/api/v1", "set it to where the server answers"),
+        },
+    )
+
+
 def test_a_slot_of_another_colour(refused, sound):
     slots = dict(sound.edge.variables["levibot_slots"])
     slots["purple"] = slots.pop("green")
@@ -132,3 +146,10 @@ def test_without_a_mistake_check_mode_shows_the_rollout_and_changes_nothing(soun
     assert f'+      - "127.0.0.1:{sound.edge.ports["green_api"]}:8000"' in outcome.output
     assert "+green 100.0 % (stable)" in outcome.output
     assert TOKEN not in outcome.output
+
+
+def test_an_override_says_all_that_it_passes_over(sound):
+    outcome = sound.run("--check", preflight_freezes=[FREEZE])
+    assert outcome.rc == 0, outcome.output
+    said = " ".join(outcome.output.split())
+    assert "WITHOUT A GO (no GO for v1.8.0-beta is in the ledger; a freeze from 2019-12-31 23:00 UTC: for good): the tests" in said

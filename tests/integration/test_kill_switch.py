@@ -5,126 +5,41 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import socket
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import docker
-import docker.errors
 import pytest
 
 from ansible_collections.levibot.transition.plugins.module_utils.docker_engine import Engine
 from ansible_collections.levibot.transition.plugins.modules import kill_switch
-from tests.standin import vendor
+from tests.standin import TOKEN, base_image
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from .slot_bed import CHECKOUT, READY_SECONDS
+from .slot_bed import Slot as ContainerSlot
+
 PROJECT = "levibot-test-kill"
-TOKEN = "a-token-for-nothing"
-READY_SECONDS = 30
-TRUTH_READS = 60
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's Python, as the sandbox has it, under a name of its own."""
-    sys.path.append(str(CHECKOUT / "sandbox"))
-    import images  # noqa: PLC0415 - the sandbox's scripts are no package
-
-    client = docker.from_env(timeout=120)
-    archive = tmp_path_factory.mktemp("image") / "base.tar"
-    with archive.open("wb") as output:
-        images.root_file_system(output)
-    client.api.import_image_from_file(str(archive), repository=f"{PROJECT}/base", tag="1")
-    archive.unlink()
-    yield f"{PROJECT}/base:1"
-    client.images.remove(f"{PROJECT}/base:1", force=True)
-    client.close()
+    with base_image(PROJECT, tmp_path_factory.mktemp("image")) as name:
+        yield name
 
 
-class Slot:
-    """A slot's containers, and what a person would find out about them without the module."""
-
-    def __init__(self, image: str, directory: Path, **environment: str) -> None:
-        self.client = docker.from_env(timeout=30)
-        self.directory = directory
-        self.image = image
-        self.environment = {"ADMIN_TOKEN": TOKEN, "PYTHONPATH": "/app:/vendor", "LEVIBOT_DATA": "/data", **environment}
-        self.containers: list[Any] = []
-
-    def start(self, **how: Any) -> Any:
-        data = self.directory / str(len(self.containers))
-        data.mkdir()
-        container = self.client.containers.run(
-            self.image,
-            ["python3", "-m", "standin"],
-            detach=True,
-            init=True,
-            environment={**self.environment, "PYTHONDONTWRITEBYTECODE": "1"},
-            labels={"com.docker.compose.project": PROJECT, "com.docker.compose.service": "api"},
-            volumes=[f"{CHECKOUT}/sandbox/levibot:/app:ro", f"{vendor()}:/vendor:ro", f"{data}:/data"],
-            **how,
-        )
-        self.containers.append(container)
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            container.reload()
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                self.ask(container, "GET", "/health")
-                return container
-            assert time.monotonic() < deadline, container.logs()[-2000:]
-            time.sleep(0.05)
-
-    def ask(self, container: Any, method: str, path: str, body: Any = None, *also: str) -> Any:
-        """One new connection; `also` are paths asked on the same one, so of the same process."""
-        address = next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
-        connection = http.client.HTTPConnection(address, 8000, timeout=3)
-        try:
-            answers = []
-            connection.connect()
-            for each in (path, *also):
-                data = None if body is None else json.dumps(body)
-                connection.request(method, each, data, {"Authorization": f"Bearer {TOKEN}"})
-                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                answer = connection.getresponse()
-                answers.append(json.loads(answer.read()))
-                assert answer.status == 200, answers
-            return answers if also else answers[0]
-        finally:
-            connection.close()
-
-    def fault(self, container: Any, **faults: Any) -> None:
-        self.ask(container, "PUT", "/sandbox/faults", faults)
-
-    def goes_live(self, container: Any) -> None:
-        self.ask(container, "POST", "/engines/start", {"symbol": "BTC/USDT", "mode": "live", "capital": 100})
-
-    def switches(self, container: Any) -> dict[int, set[bool]]:
-        """What each process says of its own switch, by pid, asked many times."""
-        found: dict[int, set[bool]] = {}
-        for _unused in range(TRUTH_READS):
-            health, status = self.ask(container, "GET", "/health", None, "/live/status")
-            found.setdefault(health["pid"], set()).add(status["kill_switch_active"])
-        return found
-
-    def state(self, container: Any) -> dict[str, Any]:
-        container.reload()
-        return container.attrs["State"]
+class Slot(ContainerSlot):
+    """With the module's own procedure."""
 
     def call(self, state: str = "thrown", *, check_mode: bool = False, **params: Any) -> list[kill_switch.Instance]:
         given = {name: option.get("default") for name, option in kill_switch.ARGUMENTS.items()}
         given |= {"projects": [PROJECT], "token": TOKEN, "state": state, "reason": "a test", "who": "a tester", **params}
-        return kill_switch.Switch(given, Engine(), check_mode=check_mode).run()
-
-    def end(self) -> None:
-        for container in self.containers:
-            container.remove(force=True)
-        self.client.close()
+        self.switch = kill_switch.Switch(given, Engine(), check_mode=check_mode)
+        return self.switch.run()
 
 
 @pytest.fixture
@@ -132,7 +47,7 @@ def slot(image: str, tmp_path: Path) -> Iterator[Callable[..., Slot]]:
     made: list[Slot] = []
 
     def make(**environment: str) -> Slot:
-        made.append(Slot(image, tmp_path, **environment))
+        made.append(Slot(image, tmp_path, PROJECT, **environment))
         return made[-1]
 
     yield make
@@ -169,8 +84,15 @@ def test_no_order_follows_in_any_form(slot: Callable[..., Slot], form: str):
     (planned,) = there.call(check_mode=True)
     assert (planned.outcome, planned.changed) == ("planned", True)
     assert there.ask(container, "GET", "/live/status")["kill_switch_active"] is False
+    assert there.switch.calls() == {"calls": [], "unanswered": []}
     (done,) = there.call()
     assert done.outcome == "confirmed", done.to_dict()
+    calls = there.switch.calls()["calls"]
+    assert [(one["call"], one["status"], one["instance"]) for one in calls] == [
+        ("kill", 200, container.name),
+        ("stop_engines", 200, container.name),
+    ]
+    assert "a test" not in str(calls), "the reason stays out"
     books = [there.ask(container, "GET", f"/{mode}/fills") for mode in ("live", "paper")]
     time.sleep(1)  # four rounds of the stand-in's trading
     assert [there.ask(container, "GET", f"/{mode}/fills") for mode in ("live", "paper")] == books
@@ -225,3 +147,86 @@ def test_nothing_live_is_nothing_to_do(slot: Callable[..., Slot], monkeypatch: p
     while (read := there.call("read"))[0].outcome != "read" and time.monotonic() < deadline:
         time.sleep(0.05)
     assert read[0].first.killed is False, read[0].to_dict()
+
+
+def test_without_the_engine_the_switch_is_thrown_and_not_called_confirmed(slot: Callable[..., Slot]):
+    there = slot()
+    container = there.start()
+    there.goes_live(container)
+    address = next(iter(container.attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
+    arguments = {"projects": [PROJECT], "token": TOKEN, "published": {PROJECT: f"http://{address}:8000"}}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible", "localhost", "-m", "levibot.transition.kill_switch", "-a", json.dumps(arguments)],
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "DOCKER_HOST": "unix:///nonexistent/docker.sock"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "none of them is confirmed" in done.stdout
+    assert "switch on, engines none running" in done.stdout
+    assert "Make the engine answer" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert there.ask(container, "GET", "/live/status")["kill_switch_active"]
+    assert there.ask(container, "GET", "/engines/status")["running"] == 0
+
+
+def test_where_only_live_engines_are_to_stop_those_on_paper_go_on(slot: Callable[..., Slot], tmp_path: Path):
+    there = slot(LEVIBOT_WORKERS="2")
+    container = there.start()
+    marker = tmp_path / "live"
+    asked = {"projects": [], "live_projects": {PROJECT: str(marker)}}
+    (left,) = there.call(**asked)
+    assert (left.outcome, left.changed) == ("left", False), left.to_dict()
+    assert there.ask(container, "GET", "/engines/status")["running"] > 0
+    assert there.switch.calls() == {"calls": [], "unanswered": []}
+    there.goes_live(container)
+    (planned,) = there.call(check_mode=True, **asked)
+    assert (planned.outcome, planned.changed) == ("planned", True)
+    (killed,) = there.call(timeout_seconds=20.0, **asked)
+    assert (killed.outcome, killed.changed) == ("confirmed", True), killed.to_dict()
+    assert there.ask(container, "GET", "/engines/status")["running"] == 0
+
+
+def test_where_engines_may_be_live_they_are_killed_though_none_is_seen_since_a_start_may_be_on_its_way(
+    slot: Callable[..., Slot], tmp_path: Path
+):
+    there = slot()
+    container = there.start()
+    marker = tmp_path / "live"
+    marker.write_text("a rollout")
+    (killed,) = there.call(projects=[], live_projects={PROJECT: str(marker)})
+    assert (killed.outcome, killed.changed) == ("confirmed", True), killed.to_dict()
+    with pytest.raises(AssertionError):
+        there.goes_live(container)
+
+
+def test_what_somebody_has_paused_is_ended_or_its_engines_would_go_on_once_it_is_unpaused(slot: Callable[..., Slot]):
+    there = slot()
+    container = there.start(restart_policy={"Name": "unless-stopped"})
+    there.goes_live(container)
+    container.pause()
+    (left,) = there.call(unconfirmed="pause")
+    assert (left.outcome, left.changed) == ("paused", False)
+    (planned,) = there.call(check_mode=True)
+    assert (planned.outcome, there.state(container)["Paused"]) == ("planned", True)
+    (ended,) = there.call()
+    assert (ended.outcome, ended.changed) == ("stopped", True), ended.to_dict()
+    assert not there.state(container)["Running"]
+    (again,) = there.call()
+    assert (again.outcome, again.changed) == ("not_running", False)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_an_instance_that_hangs_counts_as_live_only_where_that_is_noted(slot: Callable[..., Slot], tmp_path: Path, noted: bool):
+    there = slot()
+    container = there.start()
+    there.fault(container, hang=True)
+    marker = tmp_path / "live"
+    if noted:
+        marker.write_text("a rollout")
+    (done,) = there.call(projects=[], live_projects={PROJECT: str(marker)}, timeout_seconds=2.0, call_timeout_seconds=0.5)
+    assert done.outcome == ("stopped" if noted else "left"), done.to_dict()
+    assert there.state(container)["Running"] is not noted

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from ansible_collections.levibot.transition.plugins.module_utils.ledger import store
-from tests.standin import vendor
+from tests.standin import base_image, vendor
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -126,24 +126,13 @@ def everywhere(version: str, found: bool = True) -> dict[str, list[set[tuple[str
 
 
 @pytest.fixture(scope="module")
-def base_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Debian's Python, as the sandbox has it, under a name of its own."""
-    sys.path.append(str(CHECKOUT / "sandbox"))
-    import images  # noqa: PLC0415 - the sandbox's scripts are no package
-
-    client = docker.from_env(timeout=120)
-    archive = tmp_path_factory.mktemp("image") / "base.tar"
-    with archive.open("wb") as output:
-        images.root_file_system(output)
-    client.api.import_image_from_file(str(archive), repository=f"{PROJECT}/base", tag="1")
-    archive.unlink()
-    yield f"{PROJECT}/base:1"
-    client.images.remove(f"{PROJECT}/base:1", force=True)
-    client.close()
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with base_image(PROJECT, tmp_path_factory.mktemp("image")) as name:
+        yield name
 
 
 @pytest.fixture(scope="module")
-def fleet(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     directory = tmp_path_factory.mktemp("fleet")
     fleet = Fleet(directory, docker.from_env(timeout=30))
     (directory / "lib").mkdir()
@@ -157,7 +146,7 @@ def fleet(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 if LACKS.get((host, date)) != name:
                     (fleet.models(host) / date / f"{name}.json").write_text("{}")
         (fleet.models(host) / "current").symlink_to("2025-10-16")
-        (directory / host / "compose.yml").write_text(compose(base_image, fleet.models(host).parent))
+        (directory / host / "compose.yml").write_text(compose(image, fleet.models(host).parent))
         script = directory / host / "rollback_model.sh"
         script.write_text(DANGLES.format(models=fleet.models(host)))
         script.chmod(0o755)

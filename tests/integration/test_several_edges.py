@@ -192,6 +192,7 @@ def test_a_failed_gate_takes_both_back_and_says_so_of_both(scene: Scene):
     assert "p.step2 said fail" in closed["reason"]
     assert "again on e1, e2" in closed["reason"]
     assert "NOT SEEN" not in closed["reason"]
+    assert "MAY GO ON" not in closed["reason"]
 
 
 def test_an_edge_that_dies_during_the_soak_does_not_keep_the_other_from_coming_back(scene: Scene):
@@ -218,6 +219,7 @@ def test_a_ledger_host_that_dies_takes_both_back(scene: Scene):
     assert scene.roll_out() != 0
     assert scene.edge("e1") == scene.edge("e2") == BACK
     assert "The ledger on app cannot be written" in scene.output
+    assert "ENGINES OF green MAY GO ON on app:" in " ".join(scene.output.split())
 
 
 def test_an_edge_that_refuses_takes_both_back(scene: Scene):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,13 @@ from ansible.release import __version__ as running
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST, NEWEST = "2.19.*", "2.21.*"
 NEWEST_NEEDS = (3, 12)
-PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "jmespath", "requests")
+TESTS_WITH = ("pytest", "pytest-timeout", "hypothesis")
+
+
+def control_node_packages() -> list[str]:
+    """What a control node needs, without the core itself, whose version is what is tested here."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    return [package for package in groups["control"] if not package.startswith("ansible-core")]
 
 
 def interpreters() -> list[str]:
@@ -50,7 +57,7 @@ def test_the_other_end_of_the_range(tmp_path: Path):
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned.write_text("\n".join(line for line in lines if not line.startswith("ansible-core")), encoding="utf-8")
     own = tmp_path / "venv/bin"
-    install = [own / "pip", "install", "--quiet", "--constraint", pinned, f"ansible-core=={core}", *PACKAGES]
+    install = [own / "pip", "install", "--quiet", "--constraint", pinned, f"ansible-core=={core}", *control_node_packages(), *TESTS_WITH]
     subprocess.run(install, check=True, timeout=300)
 
     third_party = next((ROOT / ".venv/lib").glob("python3.*/site-packages"))

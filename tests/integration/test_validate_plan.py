@@ -114,6 +114,11 @@ def test_a_sound_plan_is_told_with_the_traffic_that_is_there(operator):
     assert code == 0, shown
     assert "phase2.step1 (10% Traffic): 30m, held for up to 2h more" in shown
     assert "p0_p1_alerts == 0: acts after one look, which is within 15s" in shown
+    assert (
+        "phase3.step1 (Single Symbol): 4h, held for up to 2h more\n  starts BTC/USDT with 100.00 USD; live then are 1 engine with" in shown
+    )
+    assert "DOGE/USDT with 100.00 USD; live then are 10 engines with 1,000.00 USD" in shown
+    assert "position_loss_usd < 50 USD: acts after one look, which is within 15s" in shown
     # Blue had no error, and nobody knows whether the selector would have found one.
     assert "These find nothing now." in shown
     assert "\n  levibot_checks.error_rate.bad\n" in shown

@@ -158,7 +158,10 @@ def forbidden(path):
         ("sources", ("gates", "edge", "ledger")),
         ("ledger", ("gates", "sources", "http", "edge")),
         ("edge", ("gates", "sources", "ledger")),
+        ("evidence", ("gates", "ledger", "edge", "levibot")),
+        ("proposals", ("gates", "edge", "levibot")),
         ("levibot", ("gates", "sources", "ledger", "edge")),
+        ("trading", ("gates", "sources", "http", "ledger", "edge", "levibot", "plan", "evidence")),
     ):
         if path.startswith(f"module_utils/{one}/"):
             yield from (f"{PREFIX}.module_utils.{other}" for other in others)

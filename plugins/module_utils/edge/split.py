@@ -119,13 +119,14 @@ class Split:
             verb = "expired" if self.expired(now) else "expires"
             why = f"canary, {verb} {iso(self.canary.expires)}"
         else:
-            why = "stable" if self.stable else "no lasting file"
+            why = "stable" if self.stable else "no readable lasting file" if self.broken_stable else "no lasting file"
         return "; ".join(filter(None, (f"{shares} ({why})", self.broken_stable, self.broken_canary)))
 
     def to_dict(self, now: float) -> dict[str, Any]:
         """As plain JSON."""
         return {
             "stable": self.stable,
+            "stable_problem": self.broken_stable,
             "candidate": self.candidate,
             "weight": self.weight,
             "canary": self.canary is not None,

@@ -62,7 +62,8 @@ class Kind:
 
     unit, ops, momentary and mistakes are asked with the check's own keys. ``momentary``: a sample tells of its instant only,
     so that looks must have covered the window. ``end_decides``: a condition that is not met when the window is over is a
-    fail then and there, and no reason to wait longer. ``mistakes`` yields (key, fix) for keys that do not go together.
+    fail then and there, and no reason to wait longer. ``mistakes`` yields (key, fix) for keys that do not go together; it is asked
+    with the keys that were written, and the source.
     """
 
     sources: tuple[str, ...]

@@ -92,7 +92,7 @@ def tells_questions(looks: Iterable[Recorded]) -> bool:
 def find_gate(wanted: Any, plan: Any, report: Report, path: str = "gate") -> Mapping[str, Any] | None:
     """The gate itself, or the one of this id in a validated plan. None with the mistake reported."""
     if isinstance(wanted, str):
-        gates = {step["id"]: step["gate"] for phase in (plan or {}).values() for step in phase["steps"]}
+        gates = {step["id"]: step["gate"] for phase in (plan or {}).values() for step in phase.get("steps", ())}
         if wanted not in gates:
             report.add(path, wanted, did_you_mean(wanted, gates) if gates else "give the validated plan as well, to name a gate by its id")
         return gates.get(wanted)

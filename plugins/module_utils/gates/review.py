@@ -29,6 +29,8 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities
     format_value,
 )
 
+# From Phase 3 on the candidate has all the traffic.
+ALL_TRAFFIC = 100
 # A gate that finds only more than this multiple of its limit is worth a word.
 GOOD_FACTOR = 5
 _MINUTE = 60
@@ -49,7 +51,8 @@ def review(
         {
             "id": step["gate"]["id"],
             "name": step["name"],
-            "weight": step["weight"],
+            "weight": _weight(step),
+            **{key: step[key] for key in ("engines", "live") if key in step},
             "window_seconds": step["gate"]["window_seconds"],
             "hold_seconds": step["gate"]["hold_seconds"],
             "checks": [_check(step, check, answers.get(check["id"], {}), seconds, requests_per_second) for check in step["gate"]["checks"]],
@@ -63,7 +66,7 @@ def text(gates: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for gate in gates:
         hold = f", held for up to {format_duration(gate['hold_seconds'])} more" if gate["hold_seconds"] else ""
-        lines += ["", f"{gate['id']} ({gate['name']}): {format_duration(gate['window_seconds'])}{hold}"]
+        lines += ["", f"{gate['id']} ({gate['name']}): {format_duration(gate['window_seconds'])}{hold}", *_money(gate)]
         for check in gate["checks"]:
             observed = "" if check["mode"] == ENFORCE else " [observed only]"
             lines.append(f"  {check['condition']}{observed}: {check['lines'][0]}")
@@ -72,13 +75,27 @@ def text(gates: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _weight(step: Mapping[str, Any]) -> int:
+    return step.get("weight", ALL_TRAFFIC)
+
+
+def _money(gate: Mapping[str, Any]) -> list[str]:
+    """What a step with engines puts at stake: starts BTC/USDT with 100.00 USD; live then are 1 engine with 100.00 USD"""
+    if "engines" not in gate:
+        return []
+    started = ", ".join(f"{symbol} with {dollars} USD" for symbol, dollars in gate["engines"].items())
+    live = gate["live"].values()
+    number = f"{len(live)} engine{'' if len(live) == 1 else 's'}"
+    return [f"  starts {started}; live then are {number} with {sum(map(Decimal, live), Decimal(0)):,} USD"]
+
+
 def _check(step: Mapping[str, Any], check: Mapping[str, Any], answers: Answers, seconds: float, given: float | None) -> dict[str, Any]:
     gate = step["gate"]
     told = {"id": check["id"], "kind": check["kind"], "mode": check["mode"], "condition": check["condition"]["text"]}
     if check["kind"] not in COUNTED:
         soon, blind = _ACTS[check["kind"]](gate, check)
         return {**told, "lines": [soon, blind], "cautions": []}
-    expected = power.expect(check, step["weight"], answers, seconds, given)
+    expected = power.expect(check, _weight(step), answers, seconds, given)
     if expected is None:
         why = next((f": {sample.detail}" for sample in answers.values() if sample.detail), "")
         unknown = f"what it detects cannot be told, since no {_noun(check)} were measured in the last {format_span(seconds)}{why}"
@@ -196,6 +213,8 @@ def _within(gate: Mapping[str, Any], check: Mapping[str, Any]) -> str:
 
 
 def _threshold(gate: Mapping[str, Any], check: Mapping[str, Any]) -> tuple[str, str]:
+    if check.get("what"):
+        return _within(gate, check), "what is lost between two looks is seen at the later one; an order that is on its way is not seen"
     if not KINDS["threshold"].momentary(check):
         return _within(gate, check), "it tells of the whole window so far, so the longer it lasts, the less a short fault shows"
     between = f"what comes and goes within {format_span(gate['interval_seconds'])}, between two looks, is not seen"
@@ -217,7 +236,12 @@ def _api(gate: Mapping[str, Any], check: Mapping[str, Any]) -> tuple[str, str]:
 
 def _reconcile(gate: Mapping[str, Any], check: Mapping[str, Any]) -> tuple[str, str]:
     few = f"with fewer than {check['min_events']:,} {check.get('counts') or 'events'} it holds"
-    return _within(gate, check), f"{few}; what did not happen in the window (a limit that was never reached, say) is not seen"
+    unseen = {
+        "pnl": "what is wrong with the reported PnL only between two looks is not seen",
+        "limits": "what was beyond a limit only between two looks is not seen, unless the fills tell of it",
+        "engines": "an engine that crashed and was restarted between two looks is not seen",
+    }.get(check.get("what", ""), "what did not happen in the window (a limit that was never reached, say) is not seen")
+    return _within(gate, check), f"{few}; {unseen}"
 
 
 def _command(gate: Mapping[str, Any], check: Mapping[str, Any]) -> tuple[str, str]:

@@ -18,6 +18,11 @@ DEPLOY, STEPS, PROMOTE, DECOMMISSION = "deploy", "steps", "promote", "decommissi
 # An edge tells its share of 65,536 buckets, which is a plan's percentage to within this.
 SAME_PERCENT = 0.001
 TAKE_BACK = "take the traffic back with playbooks/rollback.yml, which also closes this rollout, and start again"
+# Its engines trade in the slot that serves, and a rollout would take the traffic from it.
+END_LIVE = (
+    "continue it to its end with playbooks/phase3_live_trading.yml, or end it with playbooks/rollback.yml -e rollback_kill=all; "
+    "then start again"
+)
 
 
 @dataclass
@@ -39,8 +44,8 @@ class Told:
 
     @property
     def steps(self) -> list[Mapping[str, Any]]:
-        """The plan's steps as they were when the rollout was opened."""
-        gates = [(step["gate"], step["weight"]) for step in (self.opened or {}).get("steps") or ()]
+        """The plan's steps as they were when the rollout was opened; a record of live trading has none of these."""
+        gates = [(step["gate"], step["weight"]) for step in (self.opened or {}).get("steps") or () if "weight" in step]
         return [{"id": gate["id"], "weight": float(weight), "on_fail": gate.get("on_fail", "rollback")} for gate, weight in gates]
 
 
@@ -152,10 +157,14 @@ def decide(record: Iterable[Mapping[str, Any]], edges: Mapping[str, Mapping[str,
     """What a run of this version and plan does.
 
     ``do`` is ``open`` (begin a rollout; ``close`` names why the one before is over), ``resume`` (at ``stage``), ``back`` (finish the way
-    back that was begun, and fail with ``why``) or ``refuse`` (``why`` and ``fix``).
+    back that was begun, and fail with ``why``) or ``refuse`` (``why`` and ``fix``; ``serves`` where that is Phase 3 of this very version,
+    which is no obstacle to a run that finds nothing to roll out).
     """
     told = read(record)
     about = told.opened
+    if about is not None and about.get("phase") == "phase3" and not told.closed:
+        why = f"live trading of {about['version']} is open, from {about.get('slot')}"
+        return {**_answer(REFUSE, told, why=why, fix=END_LIVE), "serves": about["version"] == version}
     if about is None or told.closed or not told.steps or not edges:
         return _answer(OPEN, told)
     stable, candidate = about["stable"]["slot"], about["candidate"]["slot"]

@@ -19,20 +19,28 @@ from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries 
 
 GOOD, BAD, WARN, OPEN = "good", "bad", "warn", "open"
 TONES = {
-    "promoted": GOOD, "pass": GOOD, "met": GOOD,
+    "promoted": GOOD, "live": GOOD, "pass": GOOD, "met": GOOD,
     "rolled_back": BAD, "failed": BAD, "aborted": BAD, "fail": BAD, "blind": BAD, "breach": WARN, "error": WARN,
     "held": WARN, "hold": WARN, "waiting": OPEN, "pending": OPEN,
 }  # fmt: skip
 OUTCOMES = {
     "promoted": "{version} is promoted",
+    "live": "{version} trades live",
     "rolled_back": "{version} was rolled back",
     "failed": "{version} failed",
     "held": "{version} is held for a person",
     "aborted": "{version} was aborted",
 }
+# Of a record of live trading, where they differ.
+LIVE_OUTCOMES = {
+    "rolled_back": "Live trading of {version} was ended",
+    "failed": "Live trading of {version} failed",
+    "aborted": "Live trading of {version} was aborted",
+}
 
 CHART_WIDTH, CHART_HEIGHT, CHART_MARGIN = 220, 44, 5
 MAX_POINTS = 200
+GOOD_ENDS = ("promoted", "live")
 
 _LIMIT = re.compile(r"(?:[<>]=?|==|!=)\s*(-?\d+(?:\.\d+)?)\s*(%|ms|[A-Za-z]*)")
 _MINUTE = 60
@@ -53,6 +61,7 @@ def tell(lines: Iterable[str], chain: Mapping[str, Any] | None = None) -> dict[s
         "version": str(about.get("version") or ""),
         "plan_digest": str(about.get("plan_digest") or ""),
         "opened_by": _who(about),
+        "go": go_of(about),
         "closed_by": _who(closed.data) if closed else "",
         "opened_at": tell_at(opened.at) if opened else "",
         "closed_at": tell_at(closed.at) if closed else "",
@@ -162,24 +171,33 @@ def _outcome(
         return {"word": "no record", "tone": OPEN, "headline": "No rollout has been recorded", "more": ""}
     if closed:
         word = str(closed.data.get("outcome") or "closed")
-        headline = OUTCOMES.get(word, "{version}: closed").format(version=version)
+        words = {**OUTCOMES, **LIVE_OUTCOMES} if _trades(about) else OUTCOMES
+        headline = words.get(word, "{version}: closed").format(version=version)
         more = ""
-        if failed and word != "promoted":
+        if failed and word not in GOOD_ENDS:
             more = f"Stopped at {failed['title']}: the gate {_SAID.get(failed['verdict'], 'did not pass')}."
-        elif word == "promoted":
+        elif word in GOOD_ENDS:
             more = f"{sum(step['verdict'] == 'pass' for step in steps)} of {len(steps)} gates passed."
         return {"word": word.replace("_", " "), "tone": TONES.get(word, WARN), "headline": headline, "more": more}
     more = "Nobody has closed this rollout: see what the edges serve before you rely on this page."
+    if _trades(about):
+        more = "Nobody has closed this: engines may trade live. See playbooks/status.yml before you rely on this page."
     if failed:
         headline = f"{version} failed at {failed['title']}, and its end is not recorded"
         return {"word": "not closed", "tone": BAD, "headline": headline, "more": more}
+    way = "is going live" if _trades(about) else "is on its way"
     where = f", last seen at {reached['title']}" if reached else ""
-    return {"word": "open", "tone": OPEN, "headline": f"{version} is on its way{where}", "more": more}
+    return {"word": "open", "tone": OPEN, "headline": f"{version} {way}{where}", "more": more}
+
+
+def _trades(about: Mapping[str, Any]) -> bool:
+    """Whether it is a record of live trading."""
+    return about.get("phase") == "phase3"
 
 
 def _why(closed: Entry | None, steps: Sequence[Mapping[str, Any]]) -> list[str]:
     """The paragraphs of the gates that failed, and what the closing says beyond them."""
-    reason = str(closed.data.get("reason") or "").strip() if closed and closed.data.get("outcome") != "promoted" else ""
+    reason = str(closed.data.get("reason") or "").strip() if closed and closed.data.get("outcome") not in GOOD_ENDS else ""
     told = [step["paragraph"] for step in steps if step["tone"] == BAD and step["paragraph"] and step["paragraph"] not in reason]
     return [*told, *([reason] if reason else [])]
 
@@ -280,6 +298,13 @@ def _event(entry: Entry) -> dict[str, str]:
         said.append(f"{weight} %")
     if isinstance(data.get("candidate"), str):
         said.append(f"candidate {data['candidate']}")
+    if isinstance(data.get("engines"), Mapping):
+        said.append(", ".join(f"{symbol} with {usd} USD" for symbol, usd in data["engines"].items()))
+    if isinstance(data.get("symbols"), list) and data["symbols"]:
+        said.append(f"of {', '.join(map(str, data['symbols']))}")
+    if isinstance(data.get("still_open"), Mapping):
+        left = ", ".join(f"{quantity} {symbol}" for symbol, quantity in data["still_open"].items())
+        said.append(f"still open: {left}" if left else "no position is open")
     if isinstance(data.get("edges"), list):
         said.append(f"on {' '.join(map(str, data['edges']))}")
     if entry.kind == "approval":
@@ -307,6 +332,19 @@ def _chain(broken: str, found: Mapping[str, Any] | None, entries: Sequence[Entry
         "text": f"Verified: all {found.get('entries')} entries of the ledger and each line of this export",
         "head": head,
     }
+
+
+def go_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """On what decision the rollout began. A record from before there was a GO says nothing of it."""
+    said = about.get("go")
+    if not isinstance(said, Mapping):
+        return {"text": "", "overridden": ""}
+    override = said.get("overridden")
+    if isinstance(override, Mapping):
+        lacked = f" ({said['problem']})" if said.get("problem") else ""
+        return {"text": "", "overridden": f"Begun without a GO{lacked}: {override.get('who')} decided so, since: {override.get('reason')}"}
+    names = ", ".join(str(name) for name in said.get("approved_by") or ()) or "nobody"
+    return {"text": f"{tell_at(str(said.get('at') or ''))} UTC, approved by {names}", "overridden": ""}
 
 
 def _slot(role: str, about: Mapping[str, Any]) -> dict[str, Any]:

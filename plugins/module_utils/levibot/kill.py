@@ -28,6 +28,7 @@ class Reading:
     killed: None where it cannot be told. running: the engines that run, None where that cannot be told. worker: the process that
     answered, None where that cannot be told. orders: what the books hold, by book, of those that were asked and could be read.
     problem: why something cannot be told, in words. hopeless: no further try can help.
+    crashed: the engines that stand still and were not stopped, which a release may restart by itself.
     """
 
     killed: bool | None = None
@@ -36,6 +37,7 @@ class Reading:
     orders: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     hopeless: bool = False
+    crashed: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _REACHES_BACK = re.compile(r"\[\s*[0-9][^\]]*\]|\boffset\b|@", re.IGNORECASE)
 MOST_DIGITS = 18
 # So small a chance that no counts are proof any more; and beyond what its logarithm could bear.
 SMALLEST_SHARE, LARGEST_SHARE = Decimal("1e-9"), Decimal("0.5")
+CENT = Decimal("0.01")
+_AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,15})?")
 REQUIRED = object()
 
 
@@ -91,6 +94,14 @@ def words(value: Any) -> list[str]:
     return [str(word) for word in value]
 
 
+def names(value: Any) -> list[str]:
+    """Names of people, each once whatever the case."""
+    read = [text(name) for name in words(value)]
+    if len({name.casefold() for name in read}) < len(read):
+        raise MistakeError("write each name once: an approver counts once")
+    return read
+
+
 def patterns(value: Any) -> list[str]:
     for pattern in words(value):
         _compile(pattern)
@@ -110,6 +121,40 @@ def share(value: Any) -> str:
     if not SMALLEST_SHARE <= ratio <= LARGEST_SHARE:
         raise MistakeError(f"write a percentage of at least {canonical(SMALLEST_SHARE * 100)}% and at most 50%")
     return canonical(ratio)
+
+
+def amount(value: Any) -> Decimal:
+    """A number that is not negative, or a text that is one. A float counts as people write it."""
+    written = format(Decimal(repr(value)), "f") if isinstance(value, float) and math.isfinite(value) else value
+    bare = str(written).strip() if isinstance(written, (int, str)) and not isinstance(written, bool) and _is_short(written) else ""
+    if not _AMOUNT.fullmatch(bare):
+        raise MistakeError("write a number, such as 100 or 0.01, of at most 12 digits before the point and 15 behind it")
+    return Decimal(bare)
+
+
+def usd(value: Any) -> Decimal:
+    """An amount of money above zero, in whole cents."""
+    bare = value.strip().removesuffix("USD").rstrip() if isinstance(value, str) else value
+    dollars = amount(bare)
+    if dollars <= 0 or dollars != dollars.quantize(CENT):
+        raise MistakeError("write an amount of US dollars greater than zero, in whole cents")
+    return dollars.quantize(CENT)
+
+
+def amount_text(value: Any) -> str:
+    return canonical(amount(value))
+
+
+def percentage(highest: int, *, or_zero: bool = False) -> Callable[[Any], str]:
+    """A ratio, written in per cent, as its canonical text."""
+
+    def parse(value: Any) -> str:
+        ratio = parse_limit(value, RATIO) if isinstance(value, str) else Decimal(-1)
+        if not (0 < ratio * 100 <= highest or (or_zero and not ratio)):
+            raise MistakeError(f"write a percentage {'from 0%' if or_zero else 'greater than 0%'} and of at most {highest}%, such as 0.5%")
+        return canonical(ratio)
+
+    return parse
 
 
 def quantile(value: Any) -> float:
@@ -194,3 +239,8 @@ def _template(expression: str, allowed: tuple[str, ...]) -> str:
         if name and name not in allowed:
             raise MistakeError(f"${name} is not known here; use one of: {known}; or write $$ for a dollar sign")
     return expression
+
+
+def _is_short(value: int | str) -> bool:
+    """Python refuses to write out an integer of thousands of digits."""
+    return isinstance(value, str) or abs(value) < 10**MOST_DIGITS

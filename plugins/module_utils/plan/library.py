@@ -50,7 +50,7 @@ def _read_check(checks: Layered, name: str, keys: Mapping[str, Any], report: Rep
             given[key] = report.read(checks.path(name, key), keys[key], field.parse)
         elif field.required:
             report.add(checks.path(name, key), None, f"write it: a check of kind {keys['kind']} needs {key}")
-    for key, fix in kind.mistakes(given):
+    for key, fix in kind.mistakes({**given, "source": source}):
         report.add(checks.path(name, key), keys.get(key), fix)
     defaults = {key: field.default for key, field in kind.fields.items() if not field.required and field.default is not None}
     return {"id": name, "kind": keys["kind"], "source": source, "mode": mode, **defaults, **given}

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import MistakeError
 
 SHOWN_CHARACTERS = 80
-SHOWN_NAMES = 15
+SHOWN_NAMES = 25
 DEEPEST = 30
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import integer, text
+from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import amount, integer, text, words
 from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Report, did_you_mean
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import MistakeError
 
@@ -19,6 +20,7 @@ COLOURS = ("blue", "green")
 # Variables that name a slot, in whatever role: levibot_candidate, rollout_stable, environment_slot ...
 _COLOUR_NAMES = re.compile(r"\w+_(candidate|stable|slot)")
 HIGHEST_PORT = 65535
+HIGHEST_FEE_RATIO = Decimal("0.1")
 PREFIXES = (
     "levibot_",
     "edge_",
@@ -34,6 +36,12 @@ PREFIXES = (
     "rollback_",
     "notify_",
     "kill_",
+    "approve_",
+    "release_",
+    "validation_",
+    "proposals_",
+    "deadman_",
+    "engines_",
 )
 
 
@@ -42,12 +50,11 @@ def read_site(site: Mapping[str, Any], report: Report) -> None:
     for name, parse in _PLAIN.items():
         if name in site or name in _REQUIRED:
             report.read(name, site.get(name), parse)
-    if "levibot_admin_token" in site:
-        _read_token(site["levibot_admin_token"], report)
-    if "levibot_api_headers" in site:
-        _read_headers(site["levibot_api_headers"], report)
-    if "levibot_notifications" in site:
-        _read_notifications(site["levibot_notifications"], report)
+    for name, read in _SECRETS.items():
+        if name in site:
+            read(site[name], report)
+    if "levibot_registry_password" in site:
+        _read_login(site.get("levibot_registry_username"), site["levibot_registry_password"], report)
     services = _read_services(site.get("levibot_services"), report)
     _read_slots(site.get("levibot_slots"), services, report)
     for name, value in site.items():
@@ -118,7 +125,13 @@ def _observe_from(value: Any) -> str:
     return value
 
 
-def _seconds(value: Any) -> float:
+def _audit_logs(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.startswith("/") for one in value):
+        raise MistakeError("write a list of absolute patterns, such as [/var/lib/levibot/slots/$slot/data/audit.jsonl*]")
+    return value
+
+
+def positive_seconds(value: Any) -> float:
     try:
         seconds = float(value)
     except (TypeError, ValueError):
@@ -126,6 +139,13 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not 0 < seconds < float("inf"):
         raise MistakeError("write a number of seconds greater than zero, such as 2")
     return seconds
+
+
+def _fee_ratio(value: Any) -> Decimal:
+    ratio = amount(value)
+    if ratio > HIGHEST_FEE_RATIO:
+        raise MistakeError("write a share of at most 0.1, such as 0.001 for 0.1 %")
+    return ratio
 
 
 _PLAIN = {
@@ -142,9 +162,13 @@ _PLAIN = {
     "levibot_api_prefix": _matching(r"(/[^\s?#]*[^\s?#/])?", "write a path without a slash at its end, such as /api, or nothing"),
     "levibot_prometheus_url": _url,
     "levibot_alertmanager_url": _url,
+    "levibot_fee_ratio": _fee_ratio,
     "levibot_observe_from": _observe_from,
-    "levibot_lock_stale_seconds": _seconds,
-    "levibot_max_clock_skew_seconds": _seconds,
+    "levibot_lock_stale_seconds": positive_seconds,
+    "levibot_audit_logs": _audit_logs,
+    "levibot_audit_ignore": words,
+    "levibot_max_clock_skew_seconds": positive_seconds,
+    "deadman_silence_at_least_seconds": positive_seconds,
 }
 _REQUIRED = ("levibot_version", "levibot_compose_file")
 
@@ -161,6 +185,27 @@ def _read_token(token: Any, report: Report) -> None:
         report.add(
             name, "a token with white space or control characters in it (its value is not shown)", "give the bare token, without a line end"
         )
+
+
+def _read_login(username: Any, password: Any, report: Report) -> None:
+    """The password is never shown."""
+    for name, value in (("levibot_registry_username", username), ("levibot_registry_password", password)):
+        if value is not None and not isinstance(value, str):
+            report.add(name, "a value that is not a text", "quote it")
+    if bool(username) != bool(password):
+        lacks = "levibot_registry_password" if username else "levibot_registry_username"
+        report.add(lacks, None, "give both, or neither where the hosts' own Docker configuration has the login")
+
+
+def _read_tokens(tokens: Any, report: Report) -> None:
+    """Values are never shown."""
+    name = "levibot_evidence_tokens"
+    if not isinstance(tokens, Mapping):
+        report.add(name, "no mapping", "write a mapping of names, such as {pagerduty: ...}, from a vault")
+        return
+    for key, value in tokens.items():
+        if not isinstance(value, str) or re.search(r"\s|[^\x21-\x7e]", value):
+            report.add(f"{name}.{key}", "a value that no token can have (it is not shown)", "give the bare token, without a line end")
 
 
 def _read_headers(headers: Any, report: Report) -> None:
@@ -202,6 +247,14 @@ def _read_notifications(notifications: Any, report: Report) -> None:
             if not entry.get(key):
                 report.add(f"{path}.{key}", None, f"{kind} needs it")
         report.unknown(lambda key, path=path: f"{path}.{key}", entry, ("kind", *needed, *more))
+
+
+_SECRETS = {
+    "levibot_admin_token": _read_token,
+    "levibot_api_headers": _read_headers,
+    "levibot_notifications": _read_notifications,
+    "levibot_evidence_tokens": _read_tokens,
+}
 
 
 def _read_environment(name: str, environment: Any, report: Report) -> None:

@@ -18,8 +18,10 @@ from typing import Any
 
 from ansible_collections.levibot.transition.plugins.module_utils import samples
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import forms
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.instance import Api
 from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
-from ansible_collections.levibot.transition.plugins.module_utils.sources import alertmanager, api, command, prometheus
+from ansible_collections.levibot.transition.plugins.module_utils.sources import alertmanager, api, command, prometheus, trading
 from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window
 
 THREADS = 8
@@ -49,6 +51,8 @@ class Sources:
         )
         self._api = clients.get("api")
         self._urls: dict[str, str] = served.get("api", {}).get("urls", {})
+        self._prefix: str | None = served.get("api", {}).get("prefix") or None
+        self._trading = self._books(settings.get("trading"), served.get("api", {}))
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ask")
 
     def ask(self, checks: Iterable[dict[str, Any]], window: Window, state: State | None = None) -> tuple[dict[str, Sample], State]:
@@ -69,12 +73,33 @@ class Sources:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
+        if self._trading:
+            self._trading.close()
 
     def _client(self, options: dict[str, Any]) -> Client:
         verify = options.get("validate_certs")
         return Client(
-            timeout=self._timeout, token=options.get("token"), ca_file=options.get("ca_file"), verify=verify is None or bool(verify)
+            timeout=self._timeout,
+            token=options.get("token"),
+            headers={str(name): str(value) for name, value in (options.get("headers") or {}).items()},
+            ca_file=options.get("ca_file"),
+            verify=verify is None or bool(verify),
         )
+
+    def _books(self, settings: dict[str, Any] | None, of_api: dict[str, Any]) -> trading.Trading | None:
+        """The books are read from the API, in the forms that it has there."""
+        if not settings or self._api is None:
+            return None
+        client = self._api
+
+        def connect(url: str) -> Api:
+            try:
+                overrides = {call: forms.own(call, given) for call, given in (of_api.get("forms") or {}).items()}
+            except forms.FormError as problem:
+                raise UnusableError(f"levibot_api_forms.{problem}") from problem
+            return Api(url, client, overrides=overrides, prefix=self._prefix)
+
+        return trading.Trading(settings, self._urls, connect, self._clock)
 
     def _sample(self, check: dict[str, Any], window: Window, state: Any) -> Answer:
         try:
@@ -100,11 +125,14 @@ class Sources:
             client = _configured(self._api, source)
             if window.slot not in self._urls:
                 raise UnusableError(f"no address of the API of slot {window.slot} is given (sources.api.urls)")
-            return api.measure(check, window, self._urls[window.slot], client, state)
+            return api.measure(check, window, self._urls[window.slot], client, state, prefix=self._prefix)
+        if source == "trading":
+            return _configured(self._trading, source).measure(check, window), None
         raise UnusableError(f"there is no source {source!r}")
 
 
 def _configured(source: Any, name: str) -> Any:
     if source is None:
-        raise UnusableError(f"no address of {name} is given (sources.{name}.url)")
+        lacks = "what the books are compared with is not given (sources.trading, and sources.api)"
+        raise UnusableError(lacks if name == "trading" else f"no address of {name} is given (sources.{name}.url)")
     return source

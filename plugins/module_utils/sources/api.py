@@ -13,16 +13,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.levibot.transition.plugins.module_utils.http import Client
+from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
+from ansible_collections.levibot.transition.plugins.module_utils.levibot.forms import PREFIXES
 from ansible_collections.levibot.transition.plugins.module_utils.samples import OK, Sample
 from ansible_collections.levibot.transition.plugins.module_utils.sources.window import NothingThereError, UnusableError, Window, finite
 
 State = dict[str, Any]
 
+NOT_FOUND = 404
 
-def measure(check: dict[str, Any], window: Window, url: str, client: Client, state: State | None) -> tuple[Sample, State | None]:
-    """One check's sample, and what its next look needs to know (plain JSON)."""
-    answer = client.get_json(url.rstrip("/") + window.expand(check["path"]), deadline=window.deadline)
+
+def measure(
+    check: dict[str, Any], window: Window, url: str, client: Client, state: State | None, *, prefix: str | None = None
+) -> tuple[Sample, State | None]:
+    """One check's sample, and what its next look needs to know (plain JSON). prefix: as for :func:`_ask`."""
+    answer = _ask(client, url.rstrip("/"), window.expand(check["path"]), prefix, window.deadline)
     value = _search(check["value"], answer)
     events = _search(check["events"], answer) if check.get("events") else None
     if not check.get("change"):
@@ -31,6 +36,21 @@ def measure(check: dict[str, Any], window: Window, url: str, client: Client, sta
     began = f"what is counted began again from nothing {state['restarts']} times in this window" if state["restarts"] else ""
     seen = state["seen"] if events is not None else None
     return Sample(status=OK, detail=began, value=state["change"], events=seen, coverage_ratio=_covered(state, window)), state
+
+
+def _ask(client: Client, url: str, path: str, prefix: str | None, deadline: float | None) -> Any:
+    """The answer under the prefix. Without one both the root and ``/api`` are tried, as everywhere else."""
+    if prefix is not None:
+        return client.get_json(url + prefix + path, deadline=deadline)
+    try:
+        return client.get_json(url + path, deadline=deadline)
+    except HttpError as missing:
+        if missing.status != NOT_FOUND:
+            raise
+        try:
+            return client.get_json(url + PREFIXES[1] + path, deadline=deadline)
+        except HttpError:
+            raise missing from None
 
 
 def _covered(state: State, window: Window) -> float:

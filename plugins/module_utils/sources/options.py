@@ -19,7 +19,29 @@ SOURCES: dict[str, Any] = {
     "options": {
         "prometheus": {"type": "dict", "options": {"url": {"type": "str", "required": True}, **_SERVER}},
         "alertmanager": {"type": "dict", "options": {"url": {"type": "str", "required": True}, **_SERVER}},
-        "api": {"type": "dict", "options": {"urls": {"type": "dict", "required": True}, **_SERVER}},
+        "api": {
+            "type": "dict",
+            "options": {
+                "urls": {"type": "dict", "required": True},
+                "headers": {"type": "dict", "default": {}, "no_log": True},
+                "forms": {"type": "dict", "default": {}},
+                "prefix": {"type": "str"},
+                **_SERVER,
+            },
+        },
+        "trading": {
+            "type": "dict",
+            "options": {
+                "baseline": {"type": "dict", "required": True},
+                "live": {"type": "dict", "required": True},
+                "step": {"type": "list", "elements": "str", "required": True},
+                "sides": {"type": "list", "elements": "str", "choices": ["long", "short"], "required": True},
+                "limits": {"type": "dict", "required": True},
+                "fee_ratio": {"type": "str", "default": "0.001"},
+                "other_urls": {"type": "dict", "default": {}},
+                "timeout_seconds": {"type": "float", "default": 20.0},
+            },
+        },
         "timeout_seconds": {"type": "float", "default": 10.0},
     },
 }

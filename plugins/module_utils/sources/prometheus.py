@@ -27,6 +27,7 @@ before it while Prometheus still tries to scrape it.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -47,6 +48,10 @@ RESET_BUCKETS = 60
 RAW_MS = 60_000
 MAX_RAW_CHUNKS = 120
 SAME_BOUND = 1e-9
+# From where the interval of a series is read; and samples that may be missing at the ends of a window, or late.
+STRETCH_MS, STRETCHES = 300_000, 5
+EXPLAINED = 2
+INEXACT_RATIO = 0.0001
 # Which part of a query a series belongs to.
 PART = "__part"
 
@@ -110,6 +115,11 @@ class Prometheus:
         data = self._query("query", {"query": f"{selector}[{end_ms - start_ms}ms]", "time": _seconds(end_ms)}, deadline)
         return {_labels(item["metric"]): [float(value) for _at, value in item["values"]] for item in data["result"]}
 
+    def stamps(self, selector: str, start_ms: int, end_ms: int, deadline: float | None = None) -> dict[Labels, list[float]]:
+        """When each series has stored values, in seconds, in order."""
+        data = self._query("query", {"query": f"{selector}[{end_ms - start_ms}ms]", "time": _seconds(end_ms)}, deadline)
+        return {_labels(item["metric"]): [float(at) for at, _value in item["values"]] for item in data["result"]}
+
     def rules(self, deadline: float | None = None) -> list[dict[str, Any]]:
         """The alerting rules that are loaded, each with its group's interval."""
         answer = self._client.get_json(f"{self._url}/api/v1/rules", {"type": "alert"}, deadline=deadline)
@@ -164,15 +174,56 @@ def _proportion(check: dict[str, Any], window: Window, prometheus: Prometheus) -
     return Sample(status=OK, value=value, bad=bad, total=total, coverage_ratio=covered)
 
 
+def samples_by_series(prometheus: Prometheus, selector: str, window: Window) -> dict[Labels, tuple[float, float]]:
+    """Of each series the sum of its samples in the window, and their count."""
+    inside = f"{selector}[{_inside(window)}]"
+    found = prometheus.parts({"sum": f"sum_over_time({inside})", "count": f"count_over_time({inside})"}, window.at, window.deadline)
+    return {labels: (finite(found["sum"][labels], selector), count) for labels, count in found["count"].items()}
+
+
+def missing_by_series(prometheus: Prometheus, selector: str, window: Window, counts: dict[Labels, float]) -> dict[Labels, int]:
+    """How many samples each series lacks in the window, of which `counts` are there.
+
+    The whole window is counted against the interval at which the series is stored, so that jitter, which evens out, is nothing, and each
+    lost scrape is one. The interval is read from some stretches of raw samples, since no answer of bounded size has all of them. What that
+    may be wrong by, and what the window's ends and a late scrape explain, is not called missing.
+    """
+    start, length = round(window.started_at * 1000), window.milliseconds
+    stretch = min(length, STRETCH_MS)
+    begins = {start + (length - stretch) * part // (STRETCHES - 1) for part in range(STRETCHES)}
+    stamps: dict[Labels, list[list[float]]] = {}
+    for begin in sorted(begins):
+        for labels, times in prometheus.stamps(selector, begin, begin + stretch, window.deadline).items():
+            stamps.setdefault(labels, []).append(times)
+    found = {}
+    for labels, count in counts.items():
+        interval = interval_of(stamps.get(labels, []))
+        expected = math.floor(length / 1000 / interval * (1 - INEXACT_RATIO)) - EXPLAINED if interval else 0
+        found[labels] = max(0, expected - round(count))
+    return found
+
+
+def interval_of(stretches: list[list[float]]) -> float:
+    """At which samples are stored, in seconds, whatever is missing in between; 0 where there are too few to tell.
+
+    The usual distance says how many intervals each other distance is; all of them together say how long one is.
+    """
+    distances = sorted(after - before for times in stretches for before, after in zip(times, times[1:]) if after > before)
+    if len(distances) < EXPLAINED:
+        return 0.0
+    usual = distances[len(distances) // 2]
+    return sum(distances) / sum(max(1, round(distance / usual)) for distance in distances)
+
+
 def _quantile(check: dict[str, Any], window: Window, prometheus: Prometheus) -> Sample:
     selector = window.expand(check["buckets"])
     (counted,) = increases(prometheus, window, selector)
     covered = coverage(prometheus, selector, window, counted)
-    bounds = _cumulative(counted, selector)
+    bounds = cumulative(counted, selector)
     total = bounds[-1][1] if bounds else 0.0
     if total <= 0:
         raise NothingThereError("no events in the window so far", covered)
-    within, detail = _within(bounds, float(check["condition"]["limit"]))
+    within, detail = events_within(bounds, float(check["condition"]["limit"]))
     value, beyond = quantile_of(bounds, float(check.get("quantile", 0.95)))
     detail = "; ".join(
         part for part in (detail, f"the quantile lies beyond the last bucket, so it is at least {value:g} s" if beyond else "") if part
@@ -190,7 +241,7 @@ def _baseline(check: dict[str, Any], window: Window, prometheus: Prometheus) -> 
     # The first two hold all events of a slot.
     covered = min(coverage(prometheus, selector, window, its) for selector, its in zip(selectors[:2], counted[:2]))
     if by_buckets:
-        candidate, stable = (_cumulative(its, selector) for its, selector in zip(counted, selectors))
+        candidate, stable = (cumulative(its, selector) for its, selector in zip(counted, selectors))
         pairs = _slower(candidate, stable, float(check.get("ignore_below") or 0.0))
     else:
         total, base_total, bad, base_bad = (its.total for its in counted)
@@ -404,13 +455,21 @@ def _shares(prometheus: Prometheus, query: str, window: Window) -> dict[Labels, 
 
 
 def _measured_shares(prometheus: Prometheus, query: str, window: Window) -> dict[Labels, float]:
-    step = max(FINEST_BUCKET_MS, math.ceil(window.milliseconds / COVERAGE_BUCKETS))
+    step = _bucket_ms(window.milliseconds)
     buckets = window.milliseconds // step
     if not buckets:
         return {(): 1.0}
     found = prometheus.grid(query % f"{step}ms", round(window.started_at * 1000), step, buckets, window.deadline)
     longest = LONGEST_SCRAPE_INTERVAL_MS / step
     return {key: covered_share({at: value > 0 for at, value in values.items()}, buckets, longest) for key, values in found.items()}
+
+
+def _bucket_ms(window_ms: int) -> int:
+    """How long a bucket is: without a common factor with intervals in which people scrape, so that samples wander through the buckets.
+
+    Were they to fall on borders again and again, Prometheus 2, which counts a sample there in both, would show two for each.
+    """
+    return next(ms for ms in itertools.count(max(FINEST_BUCKET_MS, math.ceil(window_ms / COVERAGE_BUCKETS))) if math.gcd(ms, 30) == 1)
 
 
 def covered_share(scraped: dict[int, bool], buckets: int, longest_gap: float) -> float:
@@ -445,7 +504,7 @@ def quantile_of(bounds: Bounds, quantile: float) -> tuple[float, bool]:
     return lower, True
 
 
-def _within(bounds: Bounds, limit: float) -> tuple[float, str]:
+def events_within(bounds: Bounds, limit: float) -> tuple[float, str]:
     """How many events took at most `limit`, and how exact that is."""
     lower, below = 0.0, 0.0
     for bound, count in bounds:
@@ -460,7 +519,7 @@ def _within(bounds: Bounds, limit: float) -> tuple[float, str]:
     return below, ""
 
 
-def _cumulative(counted: Counted, selector: str) -> Bounds:
+def cumulative(counted: Counted, selector: str) -> Bounds:
     """All series together."""
     sums: dict[float, float] = {}
     layouts: dict[Labels, set[float]] = {}

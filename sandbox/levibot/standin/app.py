@@ -23,8 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import market, models, views
-from .book import cents
-from .engines import LIVE, MODES, PAPER, PAPER_CAPITAL, Refused
+from .engines import LIVE, MODES, PAPER, PAPER_CAPITAL, Desk, Engine, Refused
 from .faults import FaultFile, Faults
 from .metrics import Exporter
 from .openapi import Call, document
@@ -32,6 +31,8 @@ from .settings import Settings
 from .store import Store
 
 TICK_SECONDS = 0.25
+PAGE_ROWS = 100
+_CENT = Decimal("0.01")
 _HANG_POLL_SECONDS = 0.1
 _UNTOUCHED_BY_ERRORS = frozenset({"/health", "/healthz", "/metrics"})
 _TRUE, _FALSE = ("true", "1", "on", "yes"), ("false", "0", "off", "no")
@@ -67,7 +68,7 @@ class Api:
             Call("GET", "/engines", self.engines),
             Call("GET", "/engines/status", self.engines),
             Call("GET", "/engines/status/{symbol}", self.engine),
-            Call("POST", "/engines/stop/{symbol}", self.stop),
+            Call("POST", "/engines/stop/{symbol}", self.stop, query={"close": "boolean"}),
             Call("POST", "/engines/restart/{symbol}", self.restart),
             Call("POST", "/engines/stop_all", self.stop_all),
             Call("GET", "/live/status", self.live_status),
@@ -80,8 +81,8 @@ class Api:
             calls += [
                 Call("GET", f"/{mode}/portfolio", self.portfolio),
                 Call("GET", f"/{mode}/positions", self.positions),
-                Call("GET", f"/{mode}/trades", self.trades, query={"limit": "integer"}),
-                Call("GET", f"/{mode}/fills", self.fills, query={"limit": "integer"}),
+                Call("GET", f"/{mode}/trades", self.trades, query={"limit": "integer", "offset": "integer"}),
+                Call("GET", f"/{mode}/fills", self.fills, query={"limit": "integer", "offset": "integer"}),
             ]
         if plan and fielded:
             optional = {name.rstrip("!"): kind for name, kind in start_body.items()}
@@ -164,24 +165,25 @@ class Api:
         amount = PAPER_CAPITAL if capital is None else _money(capital)
         now = time.time()
         with self.store.change() as desk:
-            engine = desk.start(symbol, mode, amount, now)
+            engine = desk.start(symbol, mode, amount, now, self.faults.current)
         self._audit(request, "engine_start", symbol=symbol, mode=mode, capital=str(amount))
-        return JSONResponse({"ok": True, "engine": views.engine(desk, engine, now)})
+        return self._done(desk, engine, now)
 
     async def stop(self, request: Request) -> Response:
         now, symbol = time.time(), request.path_params["symbol"]
+        close = _switched(request, "close", default=True)
         with self.store.change() as desk:
-            engine = desk.stop(symbol, now, self.switch.on)
-        self._audit(request, "engine_stop", symbol=symbol)
-        return JSONResponse({"ok": True, "engine": views.engine(desk, engine, now)})
+            engine = desk.stop(symbol, now, self.faults.current, killed=self.switch.on, close=close)
+        self._audit(request, "engine_stop", symbol=symbol, close=close)
+        return self._done(desk, engine, now)
 
     async def stop_all(self, request: Request) -> Response:
         now = time.time()
         with self.store.change() as desk:
             for symbol in desk.engines:
-                desk.stop(symbol, now, self.switch.on)
+                desk.stop(symbol, now, self.faults.current, killed=self.switch.on)
         self._audit(request, "engine_stop_all")
-        return JSONResponse({"ok": True, **views.engines(desk, now)})
+        return JSONResponse({"ok": True, **self._rows(desk, now)})
 
     async def restart(self, request: Request) -> Response:
         now, symbol = time.time(), request.path_params["symbol"]
@@ -190,24 +192,30 @@ class Api:
                 raise Refused(409, "the kill switch is on")
             engine = desk.restart(symbol, now)
         self._audit(request, "engine_restart", symbol=symbol)
-        return JSONResponse({"ok": True, "engine": views.engine(desk, engine, now)})
+        return self._done(desk, engine, now)
 
     async def engines(self, _request: Request) -> Response:
-        return JSONResponse(views.engines(self.store.desk, time.time()))
+        return JSONResponse(self._rows(self.store.desk, time.time()))
 
     async def engine(self, request: Request) -> Response:
         desk = self.store.desk
-        return JSONResponse(views.engine(desk, desk.engine(request.path_params["symbol"]), time.time()))
+        return JSONResponse(self._row(desk, desk.engine(request.path_params["symbol"]), time.time()))
+
+    def _done(self, desk: Desk, engine: Engine, now: float) -> Response:
+        return JSONResponse({"ok": True, "engine": self._row(desk, engine, now)})
+
+    def _row(self, desk: Desk, engine: Engine, now: float) -> dict[str, Any]:
+        return views.engine(desk, engine, now, self.faults.current, full=self.settings.rows == "full")
+
+    def _rows(self, desk: Desk, now: float) -> dict[str, Any]:
+        return views.engines(desk, now, self.faults.current, full=self.settings.rows == "full")
 
     # The kill switch
 
     async def kill(self, request: Request) -> Response:
         """`?on=&reason=` is the field's form, a JSON body with a reason the plan's."""
-        on = request.query_params.get("on")
-        if self.settings.form != "plan" and on is not None:
-            if on.lower() not in _TRUE + _FALSE:
-                raise Refused(422, f"on: true or false, not {on!r}")
-            return self._throw(request, on.lower() in _TRUE, request.query_params.get("reason"))
+        if self.settings.form != "plan" and "on" in request.query_params:
+            return self._throw(request, _switched(request, "on", default=True), request.query_params.get("reason"))
         if self.settings.form == "field":
             raise Refused(422, "on: required in the query")
         return self._throw(request, True, (await _json_object(request)).get("reason"))
@@ -241,10 +249,13 @@ class Api:
         return JSONResponse(views.positions(self.store.desk, _mode(request), time.time()))
 
     async def trades(self, request: Request) -> Response:
-        return JSONResponse(views.trades(self.store.desk.books[_mode(request)], _limit(request)))
+        mode, desk = _mode(request), self.store.desk
+        page = self.store.trades[mode].read(views.trade_numbers(desk, mode)[_page(request)])
+        return JSONResponse(views.trades(page, self.faults.current))
 
     async def fills(self, request: Request) -> Response:
-        return JSONResponse(views.fills(self.store.desk.books[_mode(request)], _limit(request)))
+        mode, desk = _mode(request), self.store.desk
+        return JSONResponse(views.fills(self.store.fills[mode].read(views.fill_numbers(desk, mode)[_page(request)])))
 
     async def risk_summary(self, _request: Request) -> Response:
         return JSONResponse(views.risk_summary(self.store.desk, time.time(), self.faults.current))
@@ -278,11 +289,12 @@ class Api:
         except ValueError as exc:
             raise Refused(422, str(exc)) from exc
         self.faults.replace(faults)
-        self._audit(request, "faults", faults=faults.to_dict())
         return JSONResponse(faults.to_dict())
 
     def _audit(self, request: Request, event: str, **more: Any) -> None:
-        self.store.audit(event, request.client.host if request.client else "", **more)
+        """Each admin action that was carried out; one that was refused is none. /sandbox is not LeviBot's."""
+        ip = request.client.host if request.client else ""
+        self.store.audit(event, ip, method=request.method, path=request.url.path, **more)
 
 
 class TokenGate:
@@ -297,7 +309,7 @@ class TokenGate:
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             given = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(given, self._expected):
-                self._store.audit("unauthorised", (scope.get("client") or ("",))[0], path=scope["path"])
+                self._store.audit("unauthorised", (scope.get("client") or ("",))[0], method=scope["method"], path=scope["path"])
                 refusal = JSONResponse({"detail": "not authenticated"}, 401, headers={"WWW-Authenticate": "Bearer"})
                 await refusal(scope, receive, send)
                 return
@@ -347,7 +359,7 @@ def _money(value: Any) -> Decimal:
         amount = Decimal(str(value))
     except InvalidOperation:
         amount = Decimal(0)
-    if isinstance(value, bool) or not amount.is_finite() or not 0 < amount <= 1_000_000 or amount != cents(amount):
+    if isinstance(value, bool) or not amount.is_finite() or not 0 < amount <= 1_000_000 or amount != amount.quantize(_CENT):
         raise Refused(422, f"capital: USD in whole cents, more than 0 and up to 1,000,000, not {value!r}")
     return amount
 
@@ -356,11 +368,24 @@ def _mode(request: Request) -> str:
     return request.url.path.split("/")[1]
 
 
-def _limit(request: Request) -> int:
-    limit = request.query_params.get("limit", "50")
-    if not limit.isdecimal() or int(limit) < 1:
-        raise Refused(422, f"limit: a number from 1, not {limit!r}")
-    return int(limit)
+def _page(request: Request) -> slice:
+    """Of a listing: no more than PAGE_ROWS of it, whatever the limit."""
+    limit, offset = (_whole(request, name, low, default) for name, low, default in (("limit", 1, PAGE_ROWS), ("offset", 0, 0)))
+    return slice(offset, offset + min(limit, PAGE_ROWS))
+
+
+def _whole(request: Request, name: str, low: int, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 12) or int(text) < low:
+        raise Refused(422, f"{name}: a number from {low}, not {text!r}")
+    return int(text)
+
+
+def _switched(request: Request, name: str, *, default: bool) -> bool:
+    text = request.query_params.get(name, str(default)).lower()
+    if text not in _TRUE + _FALSE:
+        raise Refused(422, f"{name}: true or false, not {text!r}")
+    return text in _TRUE
 
 
 def create() -> ASGIApp:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 levibot.transition contributors
-"""Fills, positions and PnL that add up to the cent. Pure: no clock, no market, no I/O.
+"""Fills, positions and PnL that add up exactly. Pure: no clock, no market, no I/O.
 
-Every amount of money is rounded to the cent once, when it is booked, and only sums of booked amounts are reported. So these hold
-exactly, at any time and for any fills, partial closes and flips included:
+Every amount of money is rounded to eight decimals once, when it is booked, as exchanges do, and only sums of booked amounts are
+reported. So these hold exactly, at any time and for any fills, partial closes and flips included:
 
     equity = starting + realised + unrealised - fees = cash + market value of the positions
     realised - fees = sum of the trades' pnl - entry fees of what is still open
@@ -16,16 +16,13 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-CENT = Decimal("0.01")
+STEP = Decimal("0.00000001")
 ZERO = Decimal("0.00")
-PRICE_STEP = Decimal("0.00000001")
 FEE_RATE = Decimal("0.001")
-KEPT_TRADES = 100
-KEPT_FILLS = 200
 
 
-def cents(amount: Decimal) -> Decimal:
-    return amount.quantize(CENT, rounding=ROUND_HALF_EVEN)
+def booked(amount: Decimal) -> Decimal:
+    return amount.quantize(STEP, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Position:
         return "long" if self.qty > 0 else "short"
 
     def value(self, price: Decimal) -> Decimal:
-        return cents(self.qty * price)
+        return booked(self.qty * price)
 
     def unrealised(self, price: Decimal) -> Decimal:
         return self.value(price) - self.cost
@@ -98,7 +95,8 @@ class Book:
     cash: Decimal
     accounts: dict[str, Account] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
-    trades: list[Trade] = field(default_factory=list)  # the last ones; totals are kept apart from them
+    # Those that nobody has put into a history yet; totals count all.
+    trades: list[Trade] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     next_fill: int = 1
     wins: int = 0
@@ -107,19 +105,19 @@ class Book:
 
     @classmethod
     def opened_with(cls, starting: Decimal) -> Book:
-        return cls(starting=cents(starting), cash=cents(starting))
+        return cls(starting=booked(starting), cash=booked(starting))
 
     def fund(self, amount: Decimal) -> None:
-        self.starting += cents(amount)
-        self.cash += cents(amount)
+        self.starting += booked(amount)
+        self.cash += booked(amount)
 
     def fill(self, symbol: str, qty: Decimal, price: Decimal, ts: float) -> Fill:
         """Books an order that was executed: qty > 0 bought, qty < 0 sold. It may open, add, close in part or whole, or flip."""
         if qty == 0 or price <= 0:
             raise ValueError(f"a fill needs a quantity and a positive price, not {qty} at {price}")
         account = self.accounts.setdefault(symbol, Account())
-        notional = cents(qty * price)
-        fee = cents(abs(qty) * price * FEE_RATE)
+        notional = booked(qty * price)
+        fee = booked(abs(qty) * price * FEE_RATE)
         self.cash -= notional + fee
         account.fees += fee
 
@@ -127,8 +125,8 @@ class Book:
         closing = ZERO if held is None or held.qty * qty > 0 else min(abs(qty), abs(held.qty)).copy_sign(qty)
         opening = qty - closing
         # What closes and what opens share the fill's rounded amounts, so nothing is lost between the two.
-        closing_notional = notional if opening == 0 else cents(closing * price)
-        closing_fee = fee if opening == 0 else cents(fee * closing / qty)
+        closing_notional = notional if opening == 0 else booked(closing * price)
+        closing_fee = fee if opening == 0 else booked(fee * closing / qty)
         if held is not None and closing != 0:
             self._close(symbol, held, _Part(closing, closing_notional, closing_fee), price, ts)
         if opening != 0:
@@ -136,7 +134,7 @@ class Book:
 
         done = Fill(self.next_fill, ts, symbol, "buy" if qty > 0 else "sell", abs(qty), price, fee)
         self.next_fill += 1
-        self.fills = [*self.fills, done][-KEPT_FILLS:]
+        self.fills.append(done)
         return done
 
     def _open(self, symbol: str, part: _Part, price: Decimal, ts: float) -> None:
@@ -144,7 +142,7 @@ class Book:
         if held is None:
             self.positions[symbol] = Position(part.qty, part.notional, part.fee, price, ts)
         else:
-            held.entry_price = ((held.entry_price * held.qty + price * part.qty) / (held.qty + part.qty)).quantize(PRICE_STEP)
+            held.entry_price = booked((held.entry_price * held.qty + price * part.qty) / (held.qty + part.qty))
             held.qty += part.qty
             held.cost += part.notional
             held.entry_fees += part.fee
@@ -152,8 +150,8 @@ class Book:
     def _close(self, symbol: str, held: Position, part: _Part, price: Decimal, ts: float) -> None:
         account = self.accounts[symbol]
         whole = part.qty == -held.qty
-        cost = held.cost if whole else cents(held.cost * -part.qty / held.qty)
-        entry_fee = held.entry_fees if whole else cents(held.entry_fees * -part.qty / held.qty)
+        cost = held.cost if whole else booked(held.cost * -part.qty / held.qty)
+        entry_fee = held.entry_fees if whole else booked(held.entry_fees * -part.qty / held.qty)
         realised = -part.notional - cost
         pnl = realised - entry_fee - part.fee
         account.realised += realised
@@ -173,13 +171,17 @@ class Book:
             entry_time=held.entry_time,
             exit_time=ts,
         )
-        self.trades = [*self.trades, trade][-KEPT_TRADES:]
+        self.trades.append(trade)
         if whole:
             del self.positions[symbol]
         else:
             held.qty += part.qty
             held.cost -= cost
             held.entry_fees -= entry_fee
+
+    @property
+    def total_fills(self) -> int:
+        return self.next_fill - 1
 
     @property
     def realised(self) -> Decimal:

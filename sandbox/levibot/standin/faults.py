@@ -33,9 +33,13 @@ class Faults:
     hang: bool = False  # nothing answers, engines stand still, SIGTERM is ignored
     crash: bool = False  # the process exits with an error, at every start again
     alert: bool = False  # levi_global_stop is 1
-    wrong_pnl: bool = False  # the reported PnL and equity are not what the fills give
-    stuck_position: bool = False  # engines open but never close
-    limit_breach: bool = False  # engines take ten times the size that the policy allows
+    wrong_pnl: float = 0.0  # ratio by which reported PnL and equity exceed what the fills give
+    missing_fill: bool = False  # a fill of the live book is left out of the listing: the first one that is made from now on
+    duplicate_fill: bool = False  # that fill is listed twice
+    stuck_position: bool = False  # engines open but never close, not even for a stop
+    limit_breach: bool = False  # engines take ten times the size that the policy allows: twice their capital
+    changed_limit: bool = False  # the policy that is told allows a loss of 50 % a day
+    loss: bool = False  # a live engine loses 51 USD at once, and does so once
     refuse_kill: bool = False  # the kill switch answers 200 and stays off
     engine_crash: bool = False  # engines crash at their next tick
     lost_models: bool = False  # no model is found at the next start, wherever the links lead
@@ -87,7 +91,7 @@ def _latency(value: Any) -> Latency:
     return Latency(_number(value["seconds"], 0, 60), _ratio(value.get("ratio", 1)))
 
 
-_PARSERS = {"errors": _ratio, "latency": _latency}
+_PARSERS = {"errors": _ratio, "latency": _latency, "wrong_pnl": _ratio}
 
 
 class FaultFile:

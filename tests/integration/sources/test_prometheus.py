@@ -167,6 +167,14 @@ def test_an_outage_of_a_third_shows(prometheus: Prometheus) -> None:
     assert measure(check, window(0, 10), prometheus).coverage_ratio == 1.0
 
 
+@pytest.mark.parametrize("seconds", [2, 8, 900, 960])
+def test_coverage_does_not_depend_on_where_samples_fall(prometheus: Prometheus, seconds: int) -> None:
+    """Also where a window begins so that each sample lies on the border of two buckets, and Prometheus 2 finds it in both."""
+    check = {"kind": "proportion", "samples": 'probe_success{slot="$slot"}', "of": "good", "condition": {"limit": 0.999}}
+    spans = [window(100 + twentieths / 20, 100 + twentieths / 20 + seconds) for twentieths in range(20)]
+    assert {measure(check, span, prometheus).coverage_ratio for span in spans} == {1.0}
+
+
 def test_coverage_of_counters_is_that_of_their_scrapes(prometheus: Prometheus) -> None:
     """The series for 500s is born at 40,000 s: until then there was none, and that was seen."""
     selector, span = 'requests_total{edge="a",code="500"}', window()

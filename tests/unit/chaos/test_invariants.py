@@ -17,7 +17,9 @@ OPENED = {
     "candidate": {"slot": "green", "version": "v2"},
     "stable": {"slot": "blue", "version": "v1"},
     "steps": [{"gate": {"id": gate}, "weight": weight} for gate, weight in STEPS],
+    "go": {"verdict": "GO", "overridden": None},
 }
+OVERRIDDEN = {"verdict": "", "overridden": {"who": "maria", "reason": "a hotfix"}}
 Record = list[tuple[str, dict[str, Any]]]
 
 
@@ -70,6 +72,11 @@ BACK = ("closed", {"outcome": "rolled_back"})
 BROKEN = {
     "a weight that nobody meant": (seen([*DEPLOYED, *step(*STEPS[0])], edge(50)), "green has 50 %, and the ledger meant 10 %"),
     "a canary after the end": (seen([*DEPLOYED, *step(*STEPS[0]), BACK], edge(10)), "a canary without an open rollout"),
+    "a rollout without a GO": (
+        seen([("opened", {**OPENED, "go": {"verdict": "NO-GO"}})]),
+        "opens it without a GO, and nobody has decided so",
+    ),
+    "an override without a reason": (seen([("opened", {**OPENED, "go": {"overridden": {"who": "maria"}}})]), "opens it without a GO"),
     "a gate that was skipped": (seen([*DEPLOYED, *step(*STEPS[1])]), "moves traffic for p.step2, and p.step1 had not passed"),
     "a gate that had failed": (
         seen([*DEPLOYED, *step(*STEPS[0])[:3], ("verdict", {"gate": "p.step1", "verdict": "fail"}), *step(*STEPS[1])[:1]]),
@@ -113,6 +120,10 @@ def test_a_promise_that_is_broken_is_seen(name: str):
     assert words in found[0]
 
 
+def test_an_override_is_a_decision():
+    assert broken(seen([("opened", {**OPENED, "go": OVERRIDDEN})])) == []
+
+
 def test_what_the_fault_explains_is_no_finding():
     assert broken(seen([], requests=Requests(100, {"refused": 3}), explained=lambda reason: reason == "refused")) == []
     assert broken(Observation(1000.0, edge(), None, ledger_lost=True)) == []
@@ -125,3 +136,48 @@ def test_a_run_can_die_between_an_intent_and_its_change():
     assert broken(seen(record, edge(10))) == []
     assert broken(seen(record, edge(50))) == []
     assert broken(seen(record, edge(100))) != []
+
+
+# Live trading
+
+LIVE_STEPS = {"l.step1": {"BTC/USDT": "100.00"}, "l.step2": {"ETH/USDT": "100.00"}}
+LIVE_OPENED = {
+    "phase": "phase3",
+    "steps": [{"id": name, "engines": engines, "gate": {"id": name}} for name, engines in LIVE_STEPS.items()],
+    "approval": {"approved_by": ["maria"]},
+    "drill": {"passed": True},
+    "policy": {"capital_usd": "200.00"},
+}
+
+
+def live_step(name: str, verdict: str = "pass") -> Record:
+    change = {"action": "start", "step": name, "engines": LIVE_STEPS[name]}
+    return [("intent", change), ("result", change), ("look", {"gate": name}), ("verdict", {"gate": name, "verdict": verdict})]
+
+
+LIVE: Record = [("opened", LIVE_OPENED), *live_step("l.step1"), *live_step("l.step2"), ("closed", {"outcome": "live"})]
+
+
+def test_live_trading_keeps_its_promises_whenever_it_stops():
+    for length in range(len(LIVE) + 1):
+        assert broken(seen(LIVE[:length])) == []
+    stop = {"action": "stop", "symbols": ["BTC/USDT"]}
+    failed = [LIVE[0], *live_step("l.step1", "fail"), ("intent", stop), ("result", stop), ("closed", {"outcome": "rolled_back"})]
+    assert broken(seen(failed)) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "word"),
+    [
+        ([("opened", {**LIVE_OPENED, "approval": {}})], "nobody has approved it"),
+        ([("opened", {**LIVE_OPENED, "drill": {}})], "proved to work"),
+        ([LIVE[0], *live_step("l.step2")], "l.step1 had not passed"),
+        ([LIVE[0], *live_step("l.step1"), LIVE[-1]], "l.step2 had not passed"),
+        ([LIVE[0], *live_step("l.step1", "fail"), *live_step("l.step1")], "had begun to end it"),
+        ([("opened", {**LIVE_OPENED, "policy": {"capital_usd": "150"}}), *LIVE[1:]], "200.00 USD are live"),
+        ([LIVE[0], *live_step("l.step1"), *live_step("l.step1")], "repeats l.step1"),
+        ([LIVE[0], LIVE[2]], "had no intent"),
+    ],
+)
+def test_a_broken_promise_of_live_trading_is_seen(record: Record, word: str):
+    assert any(word in text for text in broken(seen(record)))

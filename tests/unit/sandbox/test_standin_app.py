@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ TOKEN = "a-token"
 class Client:
     """Calls the ASGI application itself: no server, no port, no other library."""
 
-    def __init__(self, data: Path, form: str) -> None:
-        env = {"ADMIN_TOKEN": TOKEN, "LEVIBOT_DATA": str(data), "LEVIBOT_API_FORM": form, "LEVIBOT_VERSION": "v9"}
-        self.app = standin.Api(Settings.from_env(env)).app()
+    def __init__(self, data: Path, form: str, **more: str) -> None:
+        env = {"ADMIN_TOKEN": TOKEN, "LEVIBOT_DATA": str(data), "LEVIBOT_API_FORM": form, "LEVIBOT_VERSION": "v9", **more}
+        self.api = standin.Api(Settings.from_env(env))
+        self.app = self.api.app()
 
     def __call__(self, method: str, url: str, body: Any = None, token: str | None = TOKEN, timeout: float = 2.0) -> tuple[int, Any]:
         return asyncio.run(asyncio.wait_for(self._call(method, url, body, token), timeout))
@@ -68,9 +71,118 @@ def test_every_post_needs_the_token(call, tmp_path):
         assert call("POST", "/live/kill", {"reason": "x"}, token=token)[0] == 401
         assert call("PUT", "/sandbox/faults", {}, token=token)[0] == 401
     assert call("GET", "/live/status")[1]["kill_switch_active"] is False
-    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    assert events[0]["event"] == "unauthorised"
-    assert events[0]["ip"] == "192.0.2.1"
+    events = audited(tmp_path)
+    assert [(line["event"], line["ip"]) for line in events] == [("unauthorised", "192.0.2.1")] * 6
+    assert [(line["method"], line["path"]) for line in events[:2]] == [("POST", "/live/kill"), ("PUT", "/sandbox/faults")]
+
+
+def audited(data: Path) -> list[dict[str, Any]]:
+    file = data / "audit.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_the_audit_log_has_every_admin_action_that_was_carried_out(call, tmp_path):
+    live = {"symbol": "SOL/USDT", "mode": "live", "capital": 100}
+    for method, url, body, more in (
+        ("POST", "/engines/start", live, {"event": "engine_start", **live, "capital": "100"}),
+        ("POST", "/engines/start/BTC%2FUSDT", None, {"event": "engine_start", "symbol": "BTC/USDT", "mode": "paper", "capital": "2500.00"}),
+        ("POST", "/engines/restart/BTC%2FUSDT", None, {"event": "engine_restart", "symbol": "BTC/USDT"}),
+        ("POST", "/engines/stop/SOL%2FUSDT?close=false", None, {"event": "engine_stop", "symbol": "SOL/USDT", "close": False}),
+        ("POST", "/engines/stop_all", None, {"event": "engine_stop_all"}),
+        ("POST", "/live/kill?on=true&reason=x", None, {"event": "kill", "reason": "x"}),
+        ("POST", "/admin/unkill", None, {"event": "unkill", "reason": None}),
+    ):
+        before = time.time()
+        assert call(method, url, body)[0] == 200
+        line = audited(tmp_path)[-1]
+        assert before - 0.001 <= line.pop("ts") <= time.time() + 0.001, "in milliseconds"
+        assert line == {"ip": "192.0.2.1", "method": method, "path": url.partition("?")[0].replace("%2F", "/"), **more}
+    count = len(audited(tmp_path))
+    assert call("POST", "/engines/start/FOO")[0] == 404
+    assert call("POST", "/engines/stop/XRP%2FUSDT")[0] == 404
+    assert call("PUT", "/sandbox/faults", {})[0] == 200
+    assert call("GET", "/live/status")[0] == 200
+    assert len(audited(tmp_path)) == count
+
+
+def booked(call: Client, orders: int) -> None:
+    with call.api.store.change() as desk:
+        for number in range(orders):
+            desk.books["live"].fill("BTC/USDT", Decimal(1 if number % 2 == 0 else -1), Decimal(60000), float(number))
+
+
+def test_a_history_is_read_page_by_page_to_its_beginning(call):
+    booked(call, 250)
+    for kind, name, total in (("fills", "fill_id", 250), ("trades", "trade_id", 125)):
+        assert [row[name] for row in call("GET", f"/live/{kind}")[1][kind]] == list(range(total, total - 100, -1))
+        assert call("GET", f"/live/{kind}?limit=1000") == call("GET", f"/live/{kind}?limit=100")
+        assert call("GET", f"/live/{kind}?offset={total}")[1] == {kind: []}
+        rows: list[Any] = []
+        while page := call("GET", f"/live/{kind}?limit=99&offset={len(rows)}")[1][kind]:
+            rows += page
+        assert [row[name] for row in rows] == list(range(total, 0, -1))
+    first = call("GET", "/live/fills?limit=1&offset=249")[1]["fills"][0]
+    assert first == {"fill_id": 1, "ts": 0.0, "symbol": "BTC/USDT", "side": "buy", "qty": 1.0, "price": 60000.0, "fee": 60.0}
+    assert call("GET", "/paper/fills")[1] == {"fills": []}
+
+
+def test_faults_on_the_listing_hold_over_its_pages(call):
+    booked(call, 150)
+    with call.api.store.change() as desk:
+        desk.unlisted = 50
+    rows = [row["fill_id"] for offset in (0, 100) for row in call("GET", f"/live/fills?offset={offset}")[1]["fills"]]
+    assert rows == [number for number in range(150, 0, -1) if number != 50]
+    with call.api.store.change() as desk:
+        desk.unlisted, desk.listed_twice = None, 51
+    rows = [row["fill_id"] for offset in (0, 100) for row in call("GET", f"/live/fills?offset={offset}")[1]["fills"]]
+    assert rows[98:102] == [52, 51, 51, 50]
+    assert len(rows) == 151
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=²", "offset=-1", "offset=1.5", "limit=9999999999999"])
+def test_a_page_that_makes_no_sense_is_refused(call, query):
+    status, answer = call("GET", f"/live/fills?{query}")
+    assert (status, answer["detail"].split(":")[0]) == (422, query.split("=")[0])
+
+
+def test_a_stop_closes_unless_it_is_told_not_to(call):
+    def stop(query: str) -> float:
+        call("POST", "/engines/start", {"symbol": "BTC/USDT", "mode": "live", "capital": 100})
+        with call.api.store.change() as desk:
+            if "BTC/USDT" not in desk.books["live"].positions:
+                desk.books["live"].fill("BTC/USDT", Decimal("0.001"), Decimal(60000), 1.0)
+        status, answer = call("POST", f"/engines/stop/BTC%2FUSDT{query}")
+        assert (status, answer["engine"]["status"]) == (200, "stopped")
+        return float(answer["engine"]["position"])
+
+    assert stop("?close=false") == 0.001
+    assert call("GET", "/live/positions")[1]["count"] == 1
+    assert stop("?close=true") == 0
+    assert stop("") == 0
+    assert call("POST", "/engines/stop/BTC%2FUSDT?close=perhaps")[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("form", "more", "told"),
+    [
+        ("plan", {}, True),
+        ("both", {}, True),
+        ("field", {}, False),
+        ("both", {"LEVIBOT_ENGINE_ROWS": "field"}, False),
+        ("field", {"LEVIBOT_ENGINE_ROWS": "full"}, True),
+    ],
+)
+def test_mode_and_capital_are_told_or_not(tmp_path, form, more, told):
+    call = Client(tmp_path, form, **more)
+    url, body = ("/engines/start?symbol=BTC/USDT", None) if form == "field" else ("/engines/start", {"symbol": "BTC/USDT"})
+    rows = [
+        call("POST", url, body)[1]["engine"],
+        call("GET", "/engines/status")[1]["engines"][0],
+        call("GET", "/engines/status/BTC/USDT")[1],
+    ]
+    for row in rows:
+        assert {"symbol", "status", "last_heartbeat", "position", "total_pnl"} <= set(row)
+        assert ("mode" in row, "capital" in row) == (told, told)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +273,9 @@ def test_every_get_that_is_described_answers(tmp_path, form):
     paths = call("GET", "/openapi.json")[1]["paths"]
     gets = [path for path, item in paths.items() if "get" in item and "{" not in path]
     assert {"/health", "/metrics", "/paper/portfolio", "/live/trades"} <= set(gets)
+    for path in ("/live/fills", "/live/trades", "/paper/fills", "/paper/trades"):
+        assert [item["name"] for item in paths[path]["get"]["parameters"]] == ["limit", "offset"]
+    assert [item["name"] for item in paths["/engines/stop/{symbol}"]["post"]["parameters"]] == ["symbol", "close"]
     assert {path: call("GET", path)[0] for path in gets} == dict.fromkeys(gets, 200)
 
 
@@ -203,6 +318,7 @@ def test_metrics_have_the_fields_names(call):
     [
         ({}, "ADMIN_TOKEN"),
         ({"ADMIN_TOKEN": "x", "LEVIBOT_API_FORM": "old"}, "LEVIBOT_API_FORM"),
+        ({"ADMIN_TOKEN": "x", "LEVIBOT_ENGINE_ROWS": "some"}, "LEVIBOT_ENGINE_ROWS"),
         ({"ADMIN_TOKEN": "x", "LEVIBOT_WORKERS": "0"}, "LEVIBOT_WORKERS"),
     ],
 )

@@ -1,7 +1,10 @@
 # Copyright (c) 2026 levibot.transition contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""threshold: one number against a limit at each look; `fail_after` consecutive looks over it are a fail."""
+"""threshold: one number against a limit at each look; `fail_after` consecutive looks over it are a fail.
+
+The number is a query's, or, with the source ``trading``, what the books say of ``what``: ``loss`` is the worst loss of a symbol or of all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._co
 from ansible_collections.levibot.transition.plugins.module_utils.gates.kinds._looks import fail_after
 from ansible_collections.levibot.transition.plugins.module_utils.gates.model import AGAINST, MET, SHORT, Kind, Reading
 from ansible_collections.levibot.transition.plugins.module_utils.plan.fields import (
-    REQUIRED,
     Field,
     boolean,
     mentions,
@@ -26,6 +28,8 @@ from ansible_collections.levibot.transition.plugins.module_utils.plan.fields imp
 )
 from ansible_collections.levibot.transition.plugins.module_utils.plan.quantities import COUNT, UNITS, format_value
 from ansible_collections.levibot.transition.plugins.module_utils.samples import Sample
+
+WHAT = ("loss",)
 
 
 def read(check: Mapping[str, Any], sample: Sample) -> Reading:
@@ -47,6 +51,14 @@ def mistakes(check: Mapping[str, Any]) -> list[tuple[str, str]]:
     return []
 
 
+def mistakes_by_source(check: Mapping[str, Any]) -> list[tuple[str, str]]:
+    needed, others = ("what", ("query", "events", "min_events", "counts")) if check["source"] == "trading" else ("query", ("what",))
+    found = [(key, f"remove it: the source {check['source']} is not asked for it") for key in others if key in check]
+    if needed not in check:
+        found.append((needed, f"write it: a check of kind threshold that asks {check['source']} needs {needed}"))
+    return found or mistakes(check)
+
+
 def _compare(check: Mapping[str, Any], sample: Sample) -> Reading:
     if sample.infinite:
         value = f"{sample.infinite}Inf"
@@ -65,9 +77,10 @@ def _compare(check: Mapping[str, Any], sample: Sample) -> Reading:
 
 
 KIND = Kind(
-    sources=("prometheus",),
+    sources=("prometheus", "trading"),
     fields={
-        "query": Field(query, REQUIRED),
+        "query": Field(query),
+        "what": Field(one_of(*WHAT)),
         "events": Field(query),
         "min_events": Field(number_of(0)),
         "counts": Field(text),
@@ -78,7 +91,7 @@ KIND = Kind(
     read=read,
     unit=lambda check: check.get("unit", COUNT),
     ops=lambda _check: tuple(OPERATORS),
-    mistakes=mistakes,
+    mistakes=mistakes_by_source,
     # A query over $elapsed tells of the whole window each time; any other tells of its instant.
     momentary=lambda check: not mentions(check.get("query", ""), "elapsed"),
 )

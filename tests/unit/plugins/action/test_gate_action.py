@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -61,7 +62,7 @@ TIMES = {"window_seconds": 10, "interval_seconds": 1, "settle_seconds": 0, "hold
 GATE = {"id": "phase2.step1", "on_fail": "warn", **TIMES, "checks": [LOAD]}
 
 
-def failure(write, value: float, guard: action.Guard, expires_at: str = "") -> tuple[dict, list[str]]:
+def failure(write, value: float, guard: action.Guard, expires_at: str = "", **more: Any) -> tuple[dict, list[str]]:
     """The result of a gate that fails, and its last words."""
 
     class Ask(action.Asker):
@@ -69,7 +70,7 @@ def failure(write, value: float, guard: action.Guard, expires_at: str = "") -> t
             return {"load": action.seen.Sample("ok", value=value)}
 
     said: list[str] = []
-    run = action._Run({"gate": GATE, "expires_at": expires_at}, Ask({}), Recorder(write, 0), screen.Quiet(), said.append)
+    run = action._Run({"gate": GATE, "expires_at": expires_at, **more}, Ask({}), Recorder(write, 0), screen.Quiet(), said.append)
     with guard.watching(), pytest.raises(AnsibleActionFail) as failed:
         run.soak(guard)
     return failed.value.result, said
@@ -109,6 +110,17 @@ def test_a_signal_ends_the_gate_without_a_verdict(number: signal.Signals) -> Non
     assert result["interrupted"]
     assert "keeps its weight until 2026-11-24T12:00:00Z" in said[0]
     assert signal.getsignal(number) == before
+
+
+def test_the_last_words_of_live_engines_say_what_goes_on_and_until_when() -> None:
+    def write(_entries: list) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    trading = {"live": {"BTC/USDT": "100.00"}}
+    _result, said = failure(write, 1, action.Guard(), sources={"trading": trading}, unwatched_after=900.0)
+    assert "LIVE ENGINES GO ON, AND NOBODY WATCHES THEM: BTC/USDT with 100.00 USD until the dead man's switch" in said[0]
+    assert "playbooks/rollback.yml -e rollback_kill=all" in said[0]
+    assert "withdraw" not in said[0]
 
 
 def test_a_look_from_the_target_is_one_call_of_a_module() -> None:

@@ -23,7 +23,10 @@ GATE = {
     "blind_after_seconds": 60,
     "checks": [ERRORS],
 }
-PLAN = {"phase2": {"name": "x", "steps": [{"id": "phase2.step1", "gate": GATE}]}}
+PLAN = {
+    "phase1": {"name": "a checklist has no steps", "items": []},
+    "phase2": {"name": "x", "steps": [{"id": "phase2.step1", "gate": GATE}]},
+}
 
 
 def looks(bad):

@@ -128,7 +128,11 @@ def test_without_a_ledger_the_fleet_is_shown_all_the_same():
     for broken in ({"failed": True, "msg": "damaged"}, {"unreachable": True}, {}):
         found = status(broken, {"edge-1": edge()}, {"app-1": app()}, now=0)
         assert found["disagreements"][0].startswith("the ledger could not be read")
-        assert "edge edge-1: blue 100.0 %" in screen(found)
+        shown = screen(found)
+        assert "edge edge-1: blue 100.0 %" in shown
+        assert "is not known: the ledger could not be read" in shown
+        assert "No rollout is recorded" not in shown
+        assert "Nobody holds the lock" not in shown
     assert "No rollout is recorded" in screen(status(ledger(), {}, {}, now=0))
 
 
@@ -144,3 +148,106 @@ def test_what_it_is_given_stays_as_it_was():
     before = copy.deepcopy(given)
     screen(status(*given, now=0))
     assert given == before
+
+
+def test_a_rollout_without_a_go_says_so():
+    override = {"overridden": {"who": "maria", "reason": "a hotfix"}, "problem": "no GO"}
+    shown = screen(status(ledger({**OPENED, "data": {**OPENED["data"], "go": override}}), {}, {}, now=0))
+    assert "Begun without a GO (no GO): maria decided so, since: a hotfix" in shown
+    approved = {"at": AT, "approved_by": ["jan"], "overridden": None}
+    shown = screen(status(ledger({**OPENED, "data": {**OPENED["data"], "go": approved}}), {}, {}, now=0))
+    assert "approved by jan" in shown
+
+
+# Live trading
+
+LIVE_GATE = {"id": "phase3.step1", "window_seconds": 14400}
+LIVE_OPENED = entry(
+    "opened",
+    phase="phase3",
+    version="v1.8.0-beta",
+    plan_digest="sha256:1",
+    slot="green",
+    host="app-1",
+    steps=[{"id": "phase3.step1", "name": "Single Symbol", "engines": {"BTC/USDT": "100.00"}, "gate": LIVE_GATE}],
+)
+START = {"action": "start", "step": "phase3.step1", "engines": {"BTC/USDT": "100.00"}}
+TRADING = [
+    LIVE_OPENED,
+    entry("intent", **START),
+    entry("result", **START),
+    entry("look", gate="phase3.step1", started_at=1000.0, at_seconds=60.0, state={}, verdict="pending"),
+]
+
+
+def trading(*engines, mode="paper"):
+    there = slot("v1.8.0-beta", mode=mode)
+    there["api"]["engines"] = [{"status": "running", "mode": "live", **engine} for engine in engines]
+    return there
+
+
+BITCOIN = {"symbol": "BTC/USDT", "capital": 100.0, "position": -0.001}
+
+
+def test_live_trading_on_its_way():
+    found = status(
+        ledger(*TRADING), {"edge-1": edge(stable="green")}, {"app-1": app(blue=slot("v1.7.0", state=""), green=trading(BITCOIN))}, 1600.0
+    )
+    assert found["disagreements"] == []
+    assert (found["rollout"]["phase"], found["rollout"]["stage"]) == ("phase3", "phase3.step1")
+    assert found["rollout"]["live"]["engines"] == {"BTC/USDT": "100.00"}
+    text = screen(found)
+    for part in (
+        "open, at phase3.step1",
+        "3 h 50 min left",
+        "live by the record, in green on app-1: BTC/USDT with 100.00 USD",
+        "phase3.step1 (BTC/USDT) not judged",
+        "BTC/USDT running LIVE with 100.00 USD, position -0.001",
+    ):
+        assert part in text
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("entries", "apps", "stable", "word"),
+    [
+        (TRADING, {"green": trading()}, "green", "BTC/USDT is recorded as live, and does not run in green on app-1"),
+        (
+            TRADING,
+            {"green": trading(BITCOIN, {"symbol": "XRP/USDT"})},
+            "green",
+            "XRP/USDT runs live in green on app-1, and the ledger does not",
+        ),
+        (
+            TRADING,
+            {"green": trading({**BITCOIN, "capital": 250})},
+            "green",
+            "has a capital of 250.00 in green on app-1; the ledger says 100.00",
+        ),
+        (
+            TRADING,
+            {"green": trading(BITCOIN), "blue": trading(BITCOIN)},
+            "green",
+            "BTC/USDT live in blue on app-1, and nothing in the ledger",
+        ),
+        (TRADING, {"green": trading(BITCOIN)}, "blue", "live trading is open in green, which does not have all the traffic"),
+        ([*TRADING[:1]], {"green": trading(BITCOIN)}, "green", "BTC/USDT runs live in green on app-1"),
+        ([*TRADING[:1]], {"green": trading({**BITCOIN, "mode": "LIVE", "status": "up"})}, "green", "BTC/USDT runs live in green on app-1"),
+        ([*TRADING[:1]], {"green": trading({**BITCOIN, "mode": None}, mode=None)}, "green", "BTC/USDT runs live in green on app-1"),
+    ],
+)
+def test_live_engines_that_are_not_as_recorded_are_a_disagreement(entries, apps, stable, word):
+    found = disagreements(ledger(*entries), {"edge-1": edge(stable=stable)}, {"app-1": app(**apps)})
+    assert any(word in text for text in found), found
+
+
+@pytest.mark.parametrize("outcome", ["live", "rolled_back"])
+def test_live_trading_that_is_over(outcome):
+    record = [*TRADING, entry("verdict", gate="phase3.step1", verdict="pass"), entry("closed", outcome=outcome)]
+    if outcome != "live":
+        record.insert(-1, entry("result", action="stop", symbols=["BTC/USDT"]))
+    engines = [BITCOIN] if outcome == "live" else []
+    apps = {"app-1": app(blue=slot("v1.7.0", state=""), green=trading(*engines))}
+    found = status(ledger(*record), {"edge-1": edge(stable="green")}, apps, 1600.0)
+    assert found["disagreements"] == []
+    assert f"closed: {outcome.replace('_', ' ')}" in screen(found)

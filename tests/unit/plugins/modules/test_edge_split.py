@@ -113,11 +113,23 @@ def test_missing_directories_are_refused_by_name(files: SplitFiles) -> None:
 def test_a_corrupted_lasting_file_is_refused_but_nobody_is_kept_on_the_candidate(files: SplitFiles) -> None:
     call(files, **ten_percent())
     files.stable.write_text("what?")
-    for params in (ten_percent(weight=50.0), {"stable": "green"}):
+    for params in (ten_percent(weight=50.0), {"stable": "green", "expect_weight": 100.0}):
         with pytest.raises(SplitError, match="holds 'what\\?'"):
             call(files, **params)
     assert call(files, canary="absent")["changed"]
-    assert not call(files, canary="absent")["changed"]
+    again = call(files, canary="absent")
+    assert (again["changed"], again["after"]["stable"]) == (False, None)
+    assert "holds 'what?'" in again["after"]["stable_problem"]
+
+
+def test_who_says_which_slot_is_stable_mends_a_corrupted_lasting_file(files: SplitFiles) -> None:
+    call(files, **ten_percent())
+    files.stable.write_text("what?")
+    assert call(files, check_mode=True, stable="blue")["changed"]
+    assert files.stable.read_text() == "what?"
+    mended = call(files, stable="blue")
+    assert (mended["changed"], files.read()) == (True, Split("blue"))
+    assert not call(files, stable="blue")["changed"]
 
 
 def test_without_a_lasting_file_there_is_no_candidate(files: SplitFiles) -> None:

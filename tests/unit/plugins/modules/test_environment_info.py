@@ -18,6 +18,7 @@ PARAMS = {
     "project": "levibot-green",
     "ports": [],
     "compose_min_version": "2.24.4",
+    "engine_min_version": "20.10",
 }
 
 
@@ -33,7 +34,12 @@ class FakeDocker:
 
 
 def look(answers: dict[str, tuple[bool, str]], **changed: object) -> dict:
-    healthy = {"compose version": (True, "v2.30.1"), "version --format": (True, "26.1.5"), "config": (True, "panel\napi\nproxy")}
+    healthy = {
+        "compose version": (True, "v2.30.1"),
+        "version --format": (True, "26.1.5"),
+        "info": (True, "/srv/docker"),
+        "config": (True, "panel\napi\nproxy"),
+    }
     return environment_info.look(SimpleNamespace(params={**PARAMS, **changed}), FakeDocker({**healthy, **answers}))
 
 
@@ -41,6 +47,7 @@ def test_a_healthy_host_has_no_problems():
     seen = look({})
     assert seen == {
         "engine_version": "26.1.5",
+        "engine_root": "/srv/docker",
         "compose_version": "v2.30.1",
         "compose_services": ["api", "panel", "proxy"],
         "releases": {},
@@ -52,6 +59,7 @@ def test_a_healthy_host_has_no_problems():
     ("answers", "changed", "path", "found"),
     [
         ({"version --format": (False, "Cannot connect")}, {}, "Docker Engine", "Cannot connect"),
+        ({"version --format": (True, "19.03.15")}, {}, "Docker Engine", "19.03.15"),
         ({"compose version": (False, "no such command")}, {}, "Docker Compose", "no such command"),
         ({"compose version": (True, "2.20.3")}, {}, "Docker Compose", "2.20.3"),
         ({"config": (False, "yaml: line 3")}, {}, "levibot_compose_file", "yaml: line 3"),

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ansible_collections.levibot.transition.plugins.module_utils.plan.problems import Report
-from ansible_collections.levibot.transition.plugins.module_utils.plan.site import unknown_variables
+from ansible_collections.levibot.transition.plugins.module_utils.plan.site import PREFIXES, unknown_variables
 from ansible_collections.levibot.transition.plugins.plugin_utils.roles import ROLES, documented_variables
 
 
@@ -40,6 +40,18 @@ def test_a_variable_that_no_role_has_is_reported(roles):
         ("edge_rundir", "did you mean edge_run_dir?"),
         ("gate_zzzz", "remove it"),
     ]
+
+
+@pytest.mark.parametrize("name", ["deadman_silence_second", "engines_hosts", "proposals_intervall", "validation_propos"])
+def test_a_misspelt_variable_of_any_role_that_a_site_sets_is_a_mistake(name):
+    report = Report()
+    unknown_variables([name], documented_variables(), report)
+    assert [problem.path for problem in report.problems] == [name]
+
+
+def test_the_prefixes_are_documented():
+    said = " ".join((ROLES.parent / "docs/plan.md").read_text(encoding="utf-8").split())
+    assert f"Variables that begin with {', '.join(f'`{each}`' for each in PREFIXES[:-1])} or `{PREFIXES[-1]}` belong to" in said
 
 
 def test_each_default_of_the_shared_variables_is_documented():

@@ -392,3 +392,28 @@ def test_the_other_kinds_say_how_soon_they_act_and_what_they_do_not_see(told, ki
     said = told({"id": "it", "kind": kind, "mode": "enforce", "condition": {"text": "it == 0"}, **keys}, None)
     assert soon in said
     assert unseen in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "unseen"),
+    [
+        ({"kind": "threshold", "what": "loss"}, "what is lost between two looks is seen at the later one"),
+        ({"kind": "reconcile", "what": "positions", "min_events": 1, "counts": "trades"}, "with fewer than 1 trades it holds"),
+        ({"kind": "reconcile", "what": "pnl", "min_events": 1}, "only between two looks"),
+        ({"kind": "reconcile", "what": "limits", "min_events": 1}, "unless the fills tell of it"),
+        ({"kind": "reconcile", "what": "engines", "min_events": 1}, "was restarted between two looks"),
+    ],
+)
+def test_what_checks_of_live_books_do_not_see(told, keys, unseen):
+    said = told({"id": "it", "source": "trading", "mode": "enforce", "fail_after": 1, "condition": {"text": "it == 0"}, **keys}, None)
+    assert "acts after one look" in said
+    assert unseen in said
+
+
+def test_a_step_with_engines_says_what_is_at_stake_and_has_all_the_traffic():
+    check = {"id": "it", "kind": "reconcile", "mode": "enforce", "min_events": 1, "fail_after": 1, "condition": {"text": "it == 0"}}
+    engines = {"ETH/USDT": "100.00", "SOL/USDT": "1000.50"}
+    live = {"id": "phase3.step2", "name": "Three", "engines": engines, "live": {"BTC/USDT": "100.00", **engines}}
+    (gate,) = review([{**{key: value for key, value in step(check).items() if key != "weight"}, **live}], {}, 600, None)
+    assert (gate["weight"], gate["engines"]) == (100, engines)
+    assert "  starts ETH/USDT with 100.00 USD, SOL/USDT with 1000.50 USD; live then are 3 engines with 1,200.50 USD" in text([gate])

@@ -125,6 +125,24 @@ def test_lines_that_were_tampered_with_are_found():
     assert tell([lines[0], *lines[3:]])["chain"]["intact"]
 
 
+@pytest.mark.parametrize(
+    ("go", "shown"),
+    [
+        (
+            {"at": "2026-11-23T11:22:00.000Z", "approved_by": ["maria", "jan"], "overridden": None},
+            "2026-11-23 11:22:00 UTC, approved by maria, jan",
+        ),
+        (
+            {"problem": "no GO for v1.8.0-beta", "overridden": {"who": "maria", "reason": "a hotfix"}},
+            "Begun without a GO (no GO for v1.8.0-beta): maria decided so, since: a hotfix",
+        ),
+    ],
+)
+def test_the_page_says_on_what_decision_it_began(go, shown):
+    assert shown in page(export([("opened", {**OPENED[1], "go": go}), *FAILED[1:]]))
+    assert shown not in page(export(FAILED))
+
+
 def test_what_the_ledgers_host_found_counts():
     story = tell(export(FAILED), {"intact": False, "broken_seq": 2, "reason": "gone"})
     assert story["chain"] == {"intact": False, "text": "The ledger is broken at entry 2: gone", "head": story["chain"]["head"]}
@@ -178,3 +196,43 @@ def test_a_look_without_a_number_is_a_gap():
 )
 def test_spans(seconds, text):
     assert span(seconds) == text
+
+
+# Live trading
+
+LIVE_OPENED = (
+    "opened",
+    {
+        "phase": "phase3",
+        "version": "v1.8.0-beta",
+        "plan_digest": "sha256:1",
+        "slot": "green",
+        "host": "app1",
+        "steps": [{"id": "phase3.step1", "name": "Single Symbol", "engines": {"BTC/USDT": "100.00"}, "window_seconds": 14400}],
+    },
+)
+LIVE_START = {"action": "start", "step": "phase3.step1", "engines": {"BTC/USDT": "100.00"}}
+LIVE_STOP = {"action": "stop", "step": "phase3.step1", "symbols": ["BTC/USDT"], "still_open": {"BTC/USDT": "0.001"}, "reason": "It failed."}
+
+
+def live(*items):
+    return tell(export([LIVE_OPENED, ("intent", LIVE_START), ("result", LIVE_START), *items]))
+
+
+def test_live_trading_is_told_as_what_it_is():
+    going = live()
+    assert going["outcome"]["headline"] == "v1.8.0-beta is going live"
+    assert "engines may trade live" in going["outcome"]["more"]
+    passed = ("verdict", {"gate": "phase3.step1", "verdict": "pass"})
+    done = live(passed, ("closed", {"outcome": "live", "reason": "All gates have passed."}))
+    assert done["outcome"]["headline"] == "v1.8.0-beta trades live"
+    assert (done["outcome"]["tone"], done["outcome"]["more"], done["why"]) == ("good", "1 of 1 gates passed.", [])
+    assert "BTC/USDT with 100.00 USD" in done["events"][1]["text"]
+
+
+def test_live_trading_that_was_ended_tells_what_is_open():
+    ended = live(("result", LIVE_STOP), ("closed", {"outcome": "rolled_back", "reason": "STILL OPEN: 0.001 BTC/USDT."}))
+    assert ended["outcome"]["headline"] == "Live trading of v1.8.0-beta was ended"
+    assert ended["why"] == ["STILL OPEN: 0.001 BTC/USDT."]
+    assert "of BTC/USDT, still open: 0.001 BTC/USDT" in ended["events"][3]["text"]
+    assert "Live trading of v1.8.0-beta was ended" in page(export([LIVE_OPENED, ("closed", {"outcome": "rolled_back"})]))

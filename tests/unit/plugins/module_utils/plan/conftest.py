@@ -18,9 +18,17 @@ def _shipped():
     variables = {}
     for path in sorted(DEFAULTS.glob("*.yml")):
         variables.update(yaml.safe_load(path.read_text(encoding="utf-8")))
-    slos = variables["levibot_plan"]["slos"]
-    slos.update({name: variables[f"levibot_slo_{name}"] for name in slos})
+    variables["levibot_plan"] = resolved(variables["levibot_plan"], variables)
     return variables
+
+
+def resolved(value, variables):
+    """With the variables in place of the templates that are nothing but one of them."""
+    if isinstance(value, dict):
+        return {key: resolved(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolved(item, variables) for item in value]
+    return variables[value[3:-3]] if isinstance(value, str) and value.startswith("{{ ") else value
 
 
 @pytest.fixture

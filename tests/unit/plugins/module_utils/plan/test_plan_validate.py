@@ -210,6 +210,7 @@ def test_a_mistake_in_the_checks(check, overrides, path, fix):
         ({"levibot_alertmanager_url": "http://h:99999"}, "levibot_alertmanager_url", "http://"),
         ({"levibot_observe_from": "edge"}, "levibot_observe_from", "controller or target"),
         ({"levibot_max_clock_skew_seconds": 0}, "levibot_max_clock_skew_seconds", "greater than zero"),
+        ({"deadman_silence_at_least_seconds": "a minute"}, "deadman_silence_at_least_seconds", "greater than zero"),
         ({"rollout_candidate": "greeen"}, "rollout_candidate", "blue or green"),
         ({"levibot_environment": ["A=b"]}, "levibot_environment", "mapping"),
         ({"levibot_services": {}}, "levibot_services", "at least one"),

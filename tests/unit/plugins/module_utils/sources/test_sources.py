@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import sys
 import threading
 import time
@@ -141,6 +142,58 @@ class TestWorstTarget:
     def test_of_the_store_any_scrape_counts(self) -> None:
         assert prometheus.coverage_of_the_store(Store(up={(): self.HALF}), hour()) == pytest.approx(0.5, abs=0.01)
         assert prometheus.coverage_of_the_store(Store(), hour()) == 1.0
+
+
+class Kept:
+    """Stands in for a Prometheus that has stored one series at these times."""
+
+    def __init__(self, times: list[float]) -> None:
+        self.times = times
+
+    def stamps(self, _selector: str, start_ms: int, end_ms: int, _deadline: float | None = None) -> dict[prometheus.Labels, list[float]]:
+        inside = [at for at in self.times if start_ms < at * 1000 <= end_ms]
+        return {(): inside} if inside else {}
+
+    def missing(self, started_at: float, at: float) -> int:
+        counts = {(): float(sum(started_at < one <= at for one in self.times))}
+        found: dict[prometheus.Labels, int] = prometheus.missing_by_series(self, "up", Window(started_at, at, "", ""), counts)  # type: ignore[arg-type]
+        return found[()]
+
+
+def stored(interval: float, seconds: float, jitter: float = 0.0) -> list[float]:
+    draw = random.Random("late")  # noqa: S311 - cases, not secrets
+    return [1.7e9 + 0.3 * interval + number * interval + draw.uniform(0, jitter) for number in range(int(seconds / interval))]
+
+
+class TestMissing:
+    PERIOD = 48 * 3600.0
+
+    @pytest.mark.parametrize("interval", [0.2, 1.0, 7.0, 15.0, 60.0])
+    @pytest.mark.parametrize("jitter", [0.0, 0.02])
+    def test_jitter_is_nothing(self, interval: float, jitter: float) -> None:
+        assert Kept(stored(interval, self.PERIOD, jitter)).missing(1.7e9, 1.7e9 + self.PERIOD) == 0
+
+    def test_a_scrape_that_is_lost_now_and_then_is_one(self) -> None:
+        times = stored(15, self.PERIOD, 0.02)
+        lossy = [at for number, at in enumerate(times) if number % 1100]
+        assert len(times) - len(lossy) == 11
+        assert Kept(lossy).missing(1.7e9, 1.7e9 + self.PERIOD) == 11 - 2 - prometheus.EXPLAINED, "of 11520, a ten-thousandth are 2"
+
+    @pytest.mark.parametrize("hours", [0.0, 20.0, 24.0, 47.5])
+    def test_a_gap_counts_wherever_it_is(self, hours: float) -> None:
+        begin = 1.7e9 + hours * 3600
+        left = [at for at in stored(1, self.PERIOD, 0.02) if not begin < at <= begin + 28 * 60]
+        assert Kept(left).missing(1.7e9, 1.7e9 + self.PERIOD) == pytest.approx(28 * 60, abs=0.0002 * self.PERIOD)
+
+    @pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0, 10.0])
+    def test_some_seconds_are_no_trouble(self, seconds: float) -> None:
+        times = stored(0.5, 60, 0.2)
+        assert Kept(times).missing(1.7e9 + 5, 1.7e9 + 5 + seconds) == 0
+
+    def test_too_few_to_tell(self) -> None:
+        assert Kept([1.7e9 + 1, 1.7e9 + 2]).missing(1.7e9, 1.7e9 + 3600) == 0
+        assert prometheus.interval_of([]) == 0
+        assert prometheus.interval_of([[1.0, 2.0, 3.0, 7.0]]) == 1.0
 
 
 class TestQuantile:
