@@ -254,7 +254,7 @@ engine() {
 }
 
 main() {
-    local groups=("${@:-sandbox}") group python
+    local groups=("${@:-sandbox}") python
     mkdir -p "$logs" "$run"
     # One set-up at a time. Daemons must not inherit the lock.
     exec 9>"$root/build/bootstrap.lock"
@@ -268,7 +268,21 @@ main() {
         set_done python "$python"
         set_done venv "$root"
     fi
-    for group in "${groups[@]}"; do
+    if [[ ! " ${groups[*]} " =~ \ (sandbox|test)\  ]]; then
+        python_packages "${groups[@]}"
+        return
+    fi
+    # Side by side, since one waits for a processor and the other for the network. Neither outlives this script, whatever happens.
+    daemons "${groups[@]}" &
+    local beside=$!
+    trap 'wait' EXIT
+    python_packages "${groups[@]}"
+    wait "$beside" || exit 1
+}
+
+python_packages() {
+    local group
+    for group in "$@"; do
         is_done "pip-$group" "$(fingerprint "$group")" && continue
         step "Python packages: $group" pip_group "$group"
         set_done "pip-$group" "$(fingerprint "$group")"
@@ -277,13 +291,17 @@ main() {
         step "Ansible collections: ${collections[*]}" unpack_collections
         set_done collections "$(fingerprint "$bundle" "${collections[@]}")"
     fi
-    [[ " ${groups[*]} " =~ \ (sandbox|test)\  ]] || return 0
+}
+
+daemons() {
+    log=$logs/bootstrap-daemons.log
     link_compose
     if ! is_done debian "$(fingerprint "${tools[@]}" "${base[@]}")"; then
+        : >"$log"
         step "Debian packages, unpacked: ${tools[*]}" debian
         set_done debian "$(fingerprint "${tools[@]}" "${base[@]}")"
     fi
-    if [[ " ${groups[*]} " == *" bench "* ]] && ! is_done bench "${bench_tools[*]}"; then
+    if [[ " $* " == *" bench "* ]] && ! is_done bench "${bench_tools[*]}"; then
         step "Debian packages for benchmarks, unpacked: ${bench_tools[*]}" bench
         set_done bench "${bench_tools[*]}"
     fi

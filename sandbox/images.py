@@ -38,7 +38,7 @@ def ensure(settings: Settings) -> None:
     """Build and push what the registry does not hold in just this form."""
     stamp = RUN / "images.pushed"
     wanted = digest(settings)
-    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and held(settings):
+    if stamp.exists() and stamp.read_text(encoding="ascii") == wanted and VENDOR.exists() and held(settings):
         return
     stamp.unlink(missing_ok=True)
     client = engine()
@@ -46,7 +46,7 @@ def ensure(settings: Settings) -> None:
         base = settings.base_image or base_image(client, settings.project)
     BASE.write_text(base, encoding="ascii")
     with told(f"Images of LeviBot {settings.versions[0]}"):
-        vendor(VENDOR)
+        vendor()
         for service in SERVICES:
             publish(client, service, settings.versions[0], base, settings)
         # What a rebuilt tag has left behind; other products' images carry other labels.
@@ -156,14 +156,14 @@ def add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(member, io.BytesIO(content))
 
 
-def vendor(target: Path) -> None:
+def vendor() -> None:
     """The stand-in's pure-Python packages, as a folder for the build context: no package index is asked from inside a build."""
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    VENDOR.mkdir(parents=True)
     listed = SOURCE / "requirements.txt"
     if listed.exists():
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "--no-compile"]
-        run_logged([*command, "--only-binary=:all:", "--target", target, "-r", listed], "vendor.log")
+        run_logged([*command, "--only-binary=:all:", "--target", VENDOR, "-r", listed], "vendor.log")
 
 
 def context() -> io.BytesIO:

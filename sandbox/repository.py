@@ -30,7 +30,7 @@ def ensure(settings: Settings) -> None:
     with images.told("LeviBot's repository, and its remote"):
         forget(settings.versions[1])
         shutil.copytree(images.SOURCE, REPOSITORY, ignore=shutil.ignore_patterns("__pycache__"))
-        images.vendor(REPOSITORY / "vendor")
+        shutil.copytree(images.VENDOR, REPOSITORY / "vendor", ignore=shutil.ignore_patterns("__pycache__"))
         git("init", "--quiet", "--initial-branch=main", ".")
         # A release commits here as whoever runs it.
         git("config", "user.name", "LeviBot")

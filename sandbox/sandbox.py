@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import evidence
@@ -91,9 +92,11 @@ def up() -> None:
     if render(settings):
         run_logged([DEBIAN / "promtool", "check", "config", ETC / "prometheus.yml"], "promtool.log")
     start(foundation(settings), running, supervisor, settings)
-    images.ensure(settings)
-    repository.ensure(settings)
-    install_edge()
+    with ThreadPoolExecutor(max_workers=1) as beside:  # the edge needs no image
+        installed = beside.submit(install_edge)
+        images.ensure(settings)
+        repository.ensure(settings)
+        installed.result()
     start(edge(settings), running, supervisor, settings)
     watchdog = f"the watchdog alert has not reached Alertmanager after {READY_SECONDS} s; see build/logs/prometheus.log"
     wait_until(lambda: is_watched(settings.ports["alertmanager"]), READY_SECONDS, watchdog)
