@@ -35,7 +35,7 @@ class Caught:
 
 
 FAULTS = {
-    "wrong_pnl": Caught("pnl_errors", "too high"),
+    "wrong_pnl": Caught("pnl_errors", ": its fills come to"),
     "missing_fill": Caught("position_errors", "a fill is missing"),
     "duplicate_fill": Caught("position_errors", "listed twice"),
     "stuck_position": Caught("position_errors", "at most 8 s are allowed", still_open=frozenset({"BTC/USDT"})),

@@ -349,14 +349,19 @@ def test_blind_it_does_as_the_plan_says(desk: Desk, on_blind: str):
 
 
 # The last one: what was lost today counts in whatever begins on the same day.
-def test_a_loss_throws_the_kill_switch(desk: Desk):
+def test_a_loss_between_two_starts_throws_the_kill_switch_before_the_next(desk: Desk):
+    """Seven engines start one after the other in the last step, and no gate looks until they all run."""
     desk.approve()
-    lost = desk.breaks("loss", live=1)
+    lost = desk.breaks("loss", live=4)
     assert lost.exit_code != 0
     assert lost.closed["outcome"] == "rolled_back"
-    assert "position_loss_usd" in lost.verdicts[-1]["deciding"]
+    verdict = lost.verdicts[-1]
+    assert (verdict["gate"], verdict["verdict"]) == ("phase3.step3.guardrails", "fail")
+    assert verdict["deciding"] == ["position_loss_usd"]
+    started = {symbol for one in actions(lost.ledger, "result", "start") for symbol in one["engines"]}
+    assert 4 <= len(started) < 10, "the plan's ten were all started"
     kill = actions(lost.ledger, "result", "kill")[-1]
-    assert (kill["cause"], kill["confirmed"], kill["symbols"]) == ("guardrail", True, ["BTC/USDT"])
+    assert (kill["cause"], kill["confirmed"], set(kill["symbols"])) == ("guardrail", True, started)
     assert desk.live() == {}
     assert desk.killed()
     assert_promises()
