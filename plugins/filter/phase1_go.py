@@ -4,23 +4,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from ansible.errors import AnsibleFilterError
 
 from ansible_collections.levibot.transition.plugins.module_utils.ledger import phase1
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries import timestamp
-
-Records = Sequence[Mapping[str, Any]]
+from ansible_collections.levibot.transition.plugins.plugin_utils.arguments import Records, entries_of, moment
 
 
 def phase1_release(entries: Records) -> dict[str, Any]:
-    return phase1.release_record(_entries("phase1_release", entries))
+    return phase1.release_record(entries_of("phase1_release", entries))
 
 
 def phase1_subject(entries: Records, version: str, stable_version: str = "", idle_version: str = "") -> dict[str, Any]:
-    record = phase1.release_record(_entries("phase1_subject", entries))
+    record = phase1.release_record(entries_of("phase1_subject", entries))
     return {
         "version": version,
         "revision": str(record.get("revision") or ""),
@@ -32,21 +29,21 @@ def phase1_subject(entries: Records, version: str, stable_version: str = "", idl
 
 
 def phase1_notice(entries: Records) -> dict[str, Any]:
-    return phase1.notice(_entries("phase1_notice", entries))
+    return phase1.notice(entries_of("phase1_notice", entries))
 
 
 def phase1_override(entries: Records, version: str) -> dict[str, Any] | None:
-    return phase1.last_override(_entries("phase1_override", entries), version)
+    return phase1.last_override(entries_of("phase1_override", entries), version)
 
 
 def phase1_approvals(entries: Records, now: float | None = None) -> dict[str, list[dict[str, Any]]]:
-    return phase1.approvals(_entries("phase1_approvals", entries), _now(now))
+    return phase1.approvals(entries_of("phase1_approvals", entries), moment(now))
 
 
 def phase1_approval(
     entries: Records, wanted: Mapping[str, Any], version: str, phase: Mapping[str, Any], now: float | None = None
 ) -> dict[str, Any]:
-    entries, now = _entries("phase1_approval", entries), _now(now)
+    entries, now = entries_of("phase1_approval", entries), moment(now)
     # Others have evidence of their own, which an attestation changes nothing about.
     items = [item["id"] for item in phase["items"] if any(one["kind"] == "attestation" for one in item["evidence"])]
     problems = phase1.mistakes(wanted, version=version, approvers=phase["approvers"], items=items, now=now)
@@ -60,9 +57,9 @@ def phase1_go(
     entries: Records, version: str, phase: Mapping[str, Any], plan_digest: str | None = None, now: float | None = None
 ) -> dict[str, Any]:
     return phase1.standing_go(
-        _entries("phase1_go", entries),
+        entries_of("phase1_go", entries),
         version,
-        _now(now),
+        moment(now),
         float(phase["go_max_age_seconds"]),
         plan_digest=plan_digest,
         needed=phase["approvals"] if _asks_for_approval(phase) else 0,
@@ -70,7 +67,7 @@ def phase1_go(
 
 
 def phase1_verdict(entries: Records, items: Records, version: str, phase: Mapping[str, Any], plan_digest: str) -> dict[str, Any]:
-    entries, now = _entries("phase1_verdict", entries), time.time()
+    entries, now = entries_of("phase1_verdict", entries), time.time()
     failed = [item for item in items if not item["passed"]]
     data = {
         "action": "go",
@@ -95,16 +92,6 @@ def phase1_verdict(entries: Records, items: Records, version: str, phase: Mappin
 def _asks_for_approval(phase: Mapping[str, Any]) -> bool:
     """A site may have taken the item out of its plan."""
     return any(one.get("kind") == "approval" for item in phase["items"] for one in item["evidence"])
-
-
-def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(entries, list):
-        raise AnsibleFilterError(f"{name}: expected entries of the ledger, found {type(entries).__name__}")
-    return entries
-
-
-def _now(now: float | None) -> float:
-    return time.time() if now is None else float(now)
 
 
 class FilterModule:

@@ -3,31 +3,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from ansible.errors import AnsibleFilterError
 
 from ansible_collections.levibot.transition.plugins.module_utils.ledger import phase3
 from ansible_collections.levibot.transition.plugins.module_utils.ledger import phase3_end as phase3_ending
-
-Records = Sequence[Mapping[str, Any]]
+from ansible_collections.levibot.transition.plugins.plugin_utils.arguments import Records, entries_of, moment
 
 
 def phase3_approval(entries: Records, given: Mapping[str, Any], wanted: Mapping[str, Any], now: float | None = None) -> dict[str, Any]:
-    return phase3.approval(_entries("phase3_approval", entries), given, _wanted(wanted), _now(now))
+    return phase3.approval(entries_of("phase3_approval", entries), given, _wanted(wanted), moment(now))
 
 
 def phase3_approvals(entries: Records, wanted: Mapping[str, Any], now: float | None = None) -> dict[str, Any]:
-    counting, others = phase3.approvals(_entries("phase3_approvals", entries), _wanted(wanted), _now(now))
+    counting, others = phase3.approvals(entries_of("phase3_approvals", entries), _wanted(wanted), moment(now))
     return {"counting": counting, "others": others}
 
 
 def phase3_standing(entries: Records, wanted: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
-    record = _entries("phase3_standing", seen["record"])
+    record = entries_of("phase3_standing", seen["record"])
     fleet = phase3.Fleet.of(seen["edges"], seen["apps"])
-    answer = phase3.decide(record, _entries("phase3_standing", entries), _wanted(wanted), fleet, seen.get("notes") or ())
+    answer = phase3.decide(record, entries_of("phase3_standing", entries), _wanted(wanted), fleet, seen.get("notes") or ())
     return {**answer, "slot": answer["slot"] or fleet.slot}
 
 
@@ -35,11 +31,11 @@ def phase3_problems(entries: Records, wanted: Mapping[str, Any], seen: Mapping[s
     return phase3.problems(
         _wanted(wanted),
         phase3.Fleet.of(seen["edges"], seen["apps"]),
-        _entries("phase3_problems", entries),
+        entries_of("phase3_problems", entries),
         books=seen.get("books") or {},
         survey=seen.get("survey") or {},
         chain=seen.get("chain") or {},
-        now=_now(now),
+        now=moment(now),
     )
 
 
@@ -48,37 +44,27 @@ def phase3_against_rollout(apps: Mapping[str, Mapping[str, Any]]) -> list[dict[s
 
 
 def phase3_drill(entries: Records, version: str, now: float | None = None) -> dict[str, Any]:
-    return phase3.drilled(_entries("phase3_drill", entries), version, _now(now))
+    return phase3.drilled(entries_of("phase3_drill", entries), version, moment(now))
 
 
 def phase3_rollout(entries: Records, version: str) -> dict[str, Any]:
-    return phase3.promoted(_entries("phase3_rollout", entries), version)
+    return phase3.promoted(entries_of("phase3_rollout", entries), version)
 
 
 def phase3_response(entries: Records, failure: Mapping[str, Any]) -> dict[str, Any]:
-    record = _entries("phase3_response", entries)
+    record = entries_of("phase3_response", entries)
     fleet = phase3.Fleet.of(failure.get("edges") or {}, failure["apps"]) if failure.get("apps") else None
     return phase3_ending.response(record, str(failure.get("cause") or ""), failure.get("gate"), fleet)
 
 
 def phase3_end(entries: Records, done: Mapping[str, Any]) -> dict[str, Any]:
-    record = _entries("phase3_end", entries)
+    record = entries_of("phase3_end", entries)
     what = phase3_ending.Ended(done["end"], str(done["why"]), done.get("kill") or {}, done.get("ended") or {}, done.get("books") or {})
     return phase3_ending.tell(record, what, phase3.Fleet.of(done["edges"], done["apps"]))
 
 
 def _wanted(given: Mapping[str, Any]) -> phase3.Wanted:
     return phase3.Wanted(str(given["version"]), given["phase"], str(given["plan_digest"]), str(given.get("host") or ""))
-
-
-def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(entries, list):
-        raise AnsibleFilterError(f"{name}: expected entries of the ledger, found {type(entries).__name__}")
-    return entries
-
-
-def _now(now: float | None) -> float:
-    return time.time() if now is None else float(now)
 
 
 class FilterModule:

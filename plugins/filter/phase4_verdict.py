@@ -3,20 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from ansible.errors import AnsibleFilterError
 
 from ansible_collections.levibot.transition.plugins.module_utils.ledger import phase1, phase4
 from ansible_collections.levibot.transition.plugins.module_utils.ledger.entries import timestamp
-
-Records = Sequence[Mapping[str, Any]]
+from ansible_collections.levibot.transition.plugins.plugin_utils.arguments import Records, entries_of, moment
 
 
 def phase4_standing(entries: Records, version: str) -> dict[str, Any]:
-    return phase4.standing(_entries("phase4_standing", entries), version)
+    return phase4.standing(entries_of("phase4_standing", entries), version)
 
 
 def phase4_checks(
@@ -26,13 +22,13 @@ def phase4_checks(
     period_seconds: float,
     now: float | None = None,
 ) -> list[dict[str, Any]]:
-    return phase4.checks(observed, edges, apps, float(period_seconds), time.time() if now is None else float(now))
+    return phase4.checks(observed, edges, apps, float(period_seconds), moment(now))
 
 
 def phase4_verdict(
     entries: Records, items: Records, observed: Mapping[str, Any], wanted: Mapping[str, str], now: float | None = None
 ) -> dict[str, Any]:
-    entries, at = _entries("phase4_verdict", entries), timestamp(time.time() if now is None else float(now))
+    entries, at = entries_of("phase4_verdict", entries), timestamp(moment(now))
     version = wanted["version"]
     data = phase4.verdict(entries, items, observed, version=version, plan_digest=wanted["plan_digest"])
     before = phase4.last(entries, version)
@@ -44,12 +40,6 @@ def phase4_verdict(
         "entries": [{"kind": "verdict", "at": at, "data": data}] if news else [],
         "message": phase1.message(version, items, data["verdict"]),
     }
-
-
-def _entries(name: str, entries: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(entries, list):
-        raise AnsibleFilterError(f"{name}: expected entries of the ledger, found {type(entries).__name__}")
-    return entries
 
 
 class FilterModule:
