@@ -361,7 +361,8 @@ def test_a_loss_between_two_starts_throws_the_kill_switch_before_the_next(desk: 
     started = {symbol for one in actions(lost.ledger, "result", "start") for symbol in one["engines"]}
     assert 4 <= len(started) < 10, "the plan's ten were all started"
     kill = actions(lost.ledger, "result", "kill")[-1]
-    assert (kill["cause"], kill["confirmed"], set(kill["symbols"])) == ("guardrail", True, started)
+    assert (kill["cause"], kill["confirmed"]) == ("guardrail", True)
+    assert started <= set(kill["symbols"])
     assert desk.live() == {}
     assert desk.killed()
     assert_promises()
