@@ -272,7 +272,7 @@ main() {
         python_packages "${groups[@]}"
         return
     fi
-    # Side by side, since one waits for a processor and the other for the network. Neither outlives this script, whatever happens.
+    # Side by side, since one waits for a processor and the other for the network. Where one fails, the other is waited for, not left behind.
     daemons "${groups[@]}" &
     local beside=$!
     trap 'wait' EXIT
