@@ -7,15 +7,17 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.levibot.transition.plugins.module_utils.edge import change
 from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitError, SplitFiles
 from ansible_collections.levibot.transition.plugins.module_utils.edge.inspect import Edge, inspect
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, Split
-from ansible_collections.levibot.transition.plugins.modules import edge_split
+from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import see
 
 from .edge_bed import Bed, bed, caddy_binary, free_ports
 
@@ -35,11 +37,8 @@ def call(edge: Bed, *, files: SplitFiles | None = None, metrics: str = "metrics"
         "timeout_seconds": 1.0, "sticky": edge.variables["edge_sticky"],
     }  # fmt: skip
     result: dict[str, Any] = {}
-    edge_split.run(
-        {**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), "verify": verify, **params},
-        check_mode=False,
-        result=result,
-    )
+    directories = {"run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir)}
+    change.run({**NOTHING, **directories, **params}, check_mode=False, result=result, see=partial(see, verify))
     return result
 
 

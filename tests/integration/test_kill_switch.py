@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.levibot.transition.plugins.module_utils.docker_engine import Engine
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import switch
 from ansible_collections.levibot.transition.plugins.modules import kill_switch
 from tests.standin import TOKEN, base_image
 
@@ -35,10 +36,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class Slot(ContainerSlot):
     """With the module's own procedure."""
 
-    def call(self, state: str = "thrown", *, check_mode: bool = False, **params: Any) -> list[kill_switch.Instance]:
+    def call(self, state: str = "thrown", *, check_mode: bool = False, **params: Any) -> list[switch.Instance]:
         given = {name: option.get("default") for name, option in kill_switch.ARGUMENTS.items()}
         given |= {"projects": [PROJECT], "token": TOKEN, "state": state, "reason": "a test", "who": "a tester", **params}
-        self.switch = kill_switch.Switch(given, Engine(), check_mode=check_mode)
+        self.switch = switch.Switch(given, Engine(), check_mode=check_mode)
         return self.switch.run()
 
 

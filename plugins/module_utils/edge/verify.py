@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .probe import Probe, ProbeError, slot_requests
-from .split import BLUE, BUCKETS, GREEN, SLOTS
+from .split import BLUE, BUCKETS, GREEN, SLOTS, Split
 
 SAMPLES = 300
 # One false alarm in 3.5 million verifications.
@@ -61,6 +61,21 @@ def verify(
         if seen.ok or clock() + PAUSE_SECONDS >= deadline:
             return seen
         sleep(PAUSE_SECONDS)
+
+
+def see(options: dict[str, Any], split: Split) -> Seen:
+    """The same, with edge_split's `verify` for where to ask."""
+    common = {"timeout": options["timeout_seconds"], "validate_certs": options["validate_certs"]}
+    try:
+        site = Probe(options["url"], host=options["host"], **common)
+        metrics = Probe(options["metrics_url"], **common)
+    except ProbeError as exc:
+        return Seen(False, str(exc))
+    try:
+        return verify(split.buckets, site, metrics, sticky=options["sticky"], timeout=options["timeout_seconds"])
+    finally:
+        site.close()
+        metrics.close()
 
 
 def _look(buckets: int, site: Probe, metrics: Probe, *, sticky: bool) -> Seen:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.levibot.transition.plugins.module_utils.docker_engine import Container
-from ansible_collections.levibot.transition.plugins.modules import kill_switch
+from ansible_collections.levibot.transition.plugins.module_utils.levibot import switch
 
 ANSWERS = {
     "a deep one": b"[" * 100_000,
@@ -69,10 +69,20 @@ def server() -> Iterator[Any]:
     there.server_close()
 
 
-def throw(engine: Engine, port: int = 1, *, check_mode: bool = False, **params: Any) -> kill_switch.Instance:
-    given = {name: option.get("default") for name, option in kill_switch.ARGUMENTS.items()}
-    given |= {"projects": ["levibot-green"], "token": "t", "reason": "a test", "port": port, "timeout_seconds": 0.5, **params}
-    (done,) = kill_switch.Switch(given, engine, check_mode=check_mode).run()  # type: ignore[arg-type]
+def throw(engine: Engine, port: int = 1, *, check_mode: bool = False, **params: Any) -> switch.Instance:
+    given = {name: option.get("default") for name, option in switch.THROWING.items()}
+    given |= {
+        "state": "thrown",
+        "live_projects": {},
+        "unconfirmed": "end",
+        "projects": ["levibot-green"],
+        "token": "t",
+        "reason": "a test",
+        "port": port,
+        "timeout_seconds": 0.5,
+        **params,
+    }
+    (done,) = switch.Switch(given, engine, check_mode=check_mode).run()  # type: ignore[arg-type]
     return done
 
 
@@ -88,7 +98,7 @@ def test_an_instance_is_ended_whatever_goes_wrong_in_asking_it(monkeypatch: pyte
     def breaks(*_arguments: Any) -> Any:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(kill_switch.Switch, "_ask", breaks)
+    monkeypatch.setattr(switch.Switch, "_ask", breaks)
     engine = Engine()
     done = throw(engine)
     assert (done.outcome, engine.state) == ("stopped", "exited")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.levibot.transition.plugins.module_utils.edge import change
 from ansible_collections.levibot.transition.plugins.module_utils.edge import files as files_module
 from ansible_collections.levibot.transition.plugins.module_utils.edge.files import SplitError, SplitFiles
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Canary, Split
 from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import Seen
-from ansible_collections.levibot.transition.plugins.modules import edge_split
 
 NOTHING = {
     "candidate": None,
@@ -21,7 +21,6 @@ NOTHING = {
     "expires_in_seconds": None,
     "stable": None,
     "canary": None,
-    "verify": None,
     "tolerance_seconds": 1,
     "expect_weight": None,
 }
@@ -36,11 +35,10 @@ def files(tmp_path: Path) -> SplitFiles:
     return files
 
 
-def call(files: SplitFiles, *, check_mode: bool = False, **params: Any) -> dict[str, Any]:
+def call(files: SplitFiles, *, check_mode: bool = False, see: change.See | None = None, **params: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    edge_split.run(
-        {**NOTHING, "run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir), **params}, check_mode=check_mode, result=result
-    )
+    directories = {"run_dir": str(files.run_dir), "lib_dir": str(files.lib_dir)}
+    change.run({**NOTHING, **directories, **params}, check_mode=check_mode, result=result, see=see)
     return result
 
 
@@ -141,20 +139,19 @@ def test_without_a_lasting_file_there_is_no_candidate(files: SplitFiles) -> None
 
 def test_an_expired_canary_gets_no_second_life_when_a_change_is_undone(files: SplitFiles) -> None:
     before = Split("blue", Canary(6554, int(time.time()) - 5))
-    edge_split.put_back(files, before, Split("blue", Canary(9999, int(time.time()) + 60)), time.time())
+    change.put_back(files, before, Split("blue", Canary(9999, int(time.time()) + 60)), time.time())
     assert files.read() == Split("blue")
 
 
-def test_a_canary_withdrawn_while_a_change_is_seen_is_not_put_back(files: SplitFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_canary_withdrawn_while_a_change_is_seen_is_not_put_back(files: SplitFiles) -> None:
     call(files, **ten_percent())
 
     def somebody_withdraws(*_args: object) -> Seen:
         files.canary.unlink()
         return Seen(False, "everybody is on blue")
 
-    monkeypatch.setattr(edge_split, "see", somebody_withdraws)
     with pytest.raises(SplitError, match="everybody is on blue"):
-        call(files, **ten_percent(weight=50.0, verify={"url": "http://edge"}))
+        call(files, see=somebody_withdraws, **ten_percent(weight=50.0))
     assert files.read() == Split("blue")
 
 
