@@ -52,9 +52,14 @@ RATE = 40
 SETTLE_SECONDS = 1.5
 LIMIT_SECONDS = 60
 UNNOTICED_SECONDS = 20
+EMPTY_RUNS = 3  # what all ratios of a round rest on
 WITHOUT_GO = {"preflight_override_who": "the benchmark", "preflight_override_reason": "what is measured begins after the GO"}
-# The line that says that the kill is confirmed; for Ansible the one after the task's title.
-CONFIRMED = {OURS: "Throw the kill switch", RUNBOOK: "kill confirmed", PLAIN: "Read the engines back"}
+# The line that says that the kill is confirmed; for Ansible the one after the title of the last of these tasks that was not skipped.
+CONFIRMED = {
+    OURS: ("Take every edge back to stable", "Throw the kill switch"),
+    RUNBOOK: ("kill confirmed",),
+    PLAIN: ("Read the engines back",),
+}
 
 CADDYFILE = """\
 {{
@@ -237,16 +242,17 @@ class Site:
                     run.traffic_seconds = time.monotonic() - began
             time.sleep(0.02)
 
+    def empty(self, command: list[str], environment: dict[str, str]) -> float:
+        began = time.monotonic()
+        subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=True)
+        return time.monotonic() - began
+
     def measure(self, way: str) -> Run:
         run = Run()
         command, extra = self.command(way)
         environment = {**shared.tool_environment(), "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1", **extra}
         if way == EMPTY:
-            began = time.monotonic()
-            run.exit_code = subprocess.run(
-                command, cwd=CHECKOUT, env=environment, capture_output=True, timeout=LIMIT_SECONDS, check=False
-            ).returncode
-            run.exit_seconds = time.monotonic() - began
+            run.exit_seconds = statistics.median(self.empty(command, environment) for _unused in range(EMPTY_RUNS))
             return run
         self.prepare()
         end = threading.Event()
@@ -260,12 +266,11 @@ class Site:
                 titled = False
                 for line in process.stdout or ():
                     run.output.append(line)
+                    says_so = any(words in line for words in CONFIRMED[way])
                     # Ansible says the title when a task begins, and its result when it has ended.
-                    if run.confirmed_seconds is None and (
-                        line.startswith(("ok:", "changed:")) if titled else way == RUNBOOK and CONFIRMED[way] in line
-                    ):
-                        run.confirmed_seconds = time.monotonic() - began
-                    titled = titled or (line.startswith("TASK") and CONFIRMED[way] in line)
+                    if says_so if way == RUNBOOK else titled and line.startswith(("ok:", "changed:")):
+                        run.confirmed_seconds, titled = time.monotonic() - began, False
+                    titled = titled or (line.startswith("TASK") and says_so)
                 run.exit_code = process.wait(timeout=LIMIT_SECONDS)
             run.exit_seconds = time.monotonic() - began
             end.set()
@@ -363,7 +368,7 @@ def watch_row(way: str, watches: list[Watch]) -> dict[str, Any]:
     safe = [watch.safe_seconds for watch in watches]
     return {
         "way": way,
-        "safe_seconds": None if None in safe else statistics.median(filter(None, safe)),
+        "safe_seconds": statistics.median(filter(None, safe)) if safe and None not in safe else None,
         "failures": sum(watch.failures for watch in watches),
         "requests": sum(watch.requests for watch in watches),
         "runs": [vars(watch) for watch in watches],

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,15 @@ class Operator:
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def tell(self, slot: str, method: str, path: str, body: Any = None) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.sandbox.ports[f"{slot}_api"], timeout=5)
+        try:
+            connection.request(method, path, json.dumps(body), {"Authorization": "Bearer sandbox-admin-token"})
+            answer = connection.getresponse()
+            assert answer.status == http.HTTPStatus.OK, answer.read()
         finally:
             connection.close()
 
@@ -116,14 +127,38 @@ def test_a_rollback_in_the_middle_of_it(operator: Operator, at_ten_percent: tupl
     assert operator.is_killed(candidate), "a drill releases only what it has thrown itself"
 
 
+def test_a_kill_that_does_not_last_is_thrown_again(operator: Operator, at_ten_percent: tuple[str, str]):
+    """As it is with a release that replaces its processes: half a second after the kill, the switch is off and an engine runs."""
+    _stable, candidate = at_ten_percent
+
+    def forgets() -> None:
+        deadline = time.monotonic() + 30
+        while not operator.is_killed(candidate):
+            assert time.monotonic() < deadline, "no kill was seen"
+            time.sleep(0.02)
+        time.sleep(0.5)
+        for path in ("/admin/unkill", "/engines/restart/BTC%2FUSDT"):
+            operator.tell(candidate, "POST", path)
+
+    with ThreadPoolExecutor(1) as pool:
+        forgetting = pool.submit(forgets)
+        done = operator.rollback()
+        forgetting.result(timeout=60)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert operator.is_killed(candidate)
+    name = f"{operator.sandbox.project}-{candidate}-api-1"
+    assert f"{name} confirmed, came back, and was killed again: {name} confirmed" in " ".join(done.stdout.split())
+    recorded = [entry["data"] for entry in operator.ledger() if entry["data"].get("action") == "rollback"][-1]
+    assert [one["outcome"] for one in recorded["kill"]] == ["confirmed", "confirmed"]
+    assert [call["call"] for call in recorded["calls"]].count("kill") == 2
+
+
 def test_a_candidate_that_hangs_while_stable_is_down(operator: Operator, at_ten_percent: tuple[str, str]):
     """And no ledger to be had: the host that keeps it does not exist."""
     stable, candidate = at_ten_percent
     project = operator.sandbox.project
     run(["docker", "stop", "--time", "0", f"{project}-{stable}-api-1"], check=True)
-    connection = http.client.HTTPConnection("127.0.0.1", operator.sandbox.ports[f"{candidate}_api"], timeout=5)
-    connection.request("PUT", "/sandbox/faults", json.dumps({"hang": True}), {"Authorization": "Bearer sandbox-admin-token"})
-    connection.getresponse().read()
+    operator.tell(candidate, "PUT", "/sandbox/faults", {"hang": True})
     done = operator.rollback(levibot_ledger_path="/proc/no/ledger.db", rollback_kill_timeout_seconds=2)
     assert done.returncode == 0, done.stdout[-4000:]
     assert operator.sandbox.canary() is None

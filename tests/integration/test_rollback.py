@@ -149,6 +149,14 @@ def test_an_edge_that_does_not_know_who_is_stable_is_not_safe_until_somebody_say
     assert scene.asked == {"green", "blue"}, "whether a live engine runs in the slot that serves is asked, too"
 
 
+def test_a_token_that_cannot_be_had_does_not_keep_the_traffic_where_it_is(scene: Scene) -> None:
+    token = "{{ lookup('ansible.builtin.file', '/nonexistent/token') }}"
+    assert scene.run("rollback", "-e", json.dumps({"levibot_admin_token": token})) != 0
+    assert scene.canaries() == [False, False]
+    assert "NOT SAFE" in scene.output
+    assert "/nonexistent/token" in scene.output.partition("NOT SAFE")[2]
+
+
 def test_a_drill_that_is_misspelt_is_no_rollback(scene: Scene) -> None:
     assert scene.run("rollback", "-e", "drill=ture") != 0
     assert "drill=ture is neither true nor false" in scene.output

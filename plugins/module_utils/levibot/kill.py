@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-BETWEEN_READS_SECONDS = 0.01
+BETWEEN_READS_SECONDS = 0.002
 BETWEEN_TRIES_SECONDS = 0.02
 LATE = "in the time that there was"
 MOST_PRESSING = 16
