@@ -47,3 +47,15 @@ options:
     description: A PEM file with the CAs to trust instead of the system's.
     type: path
 """
+
+    READ_BACK = r"""
+options:
+  confirm_reads:
+    description: How many readings in a row have to agree.
+    type: int
+    default: 8
+  quiet_seconds:
+    description: How long these readings have to span, at least.
+    type: float
+    default: 0.3
+"""

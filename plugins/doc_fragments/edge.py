@@ -1,7 +1,7 @@
 # Copyright (c) 2026 levibot.transition contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of plugins/module_utils/edge/change.py, documented once."""
+"""The options of plugins/module_utils/edge/files.py and change.py, documented once."""
 
 from __future__ import annotations
 

@@ -35,12 +35,4 @@ options:
     description: How long one call may take.
     type: float
     default: 1
-  confirm_reads:
-    description: How many readings in a row have to agree.
-    type: int
-    default: 8
-  quiet_seconds:
-    description: How long these readings have to span, at least.
-    type: float
-    default: 0.3
 """

@@ -16,14 +16,6 @@ description:
 version_added: 0.1.0
 author: levibot.transition contributors (@levibot)
 options:
-  run_dir:
-    description: The directory of the canary file.
-    type: path
-    default: /run/levibot
-  lib_dir:
-    description: The directory of the lasting file.
-    type: path
-    default: /var/lib/levibot/edge
   caddy_binary:
     description: Caddy, as found through PATH, or its path. Empty where it is in a container; it is then only asked from outside.
     type: str
@@ -77,6 +69,8 @@ options:
     description: How long one question may take.
     type: float
     default: 3
+extends_documentation_fragment:
+  - levibot.transition.edge
 attributes:
   check_mode:
     description: Changes nothing, and so does the same in check mode.
@@ -166,12 +160,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.levibot.transition.plugins.module_utils.edge.files import DIRECTORIES
 from ansible_collections.levibot.transition.plugins.module_utils.edge.inspect import Edge, inspect
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import Split
 
 ARGUMENTS: dict[str, Any] = {
-    "run_dir": {"type": "path", "default": "/run/levibot"},
-    "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
+    **DIRECTORIES,
     "caddy_binary": {"type": "str", "default": "caddy"},
     "caddyfile": {"type": "path", "default": "/etc/caddy/Caddyfile"},
     "snippet_dir": {"type": "path", "default": "/etc/caddy/levibot"},

@@ -216,11 +216,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge import change
+from ansible_collections.levibot.transition.plugins.module_utils.edge.files import DIRECTORIES
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import SLOTS
 from ansible_collections.levibot.transition.plugins.module_utils.edge.verify import see
 
 ARGUMENTS: dict[str, Any] = {
-    **change.DIRECTORIES,
+    **DIRECTORIES,
     **change.HEALTHY,
     "candidate": {"type": "str", "choices": list(SLOTS)},
     "weight": {"type": "float"},

@@ -57,18 +57,11 @@ options:
     description: How long one call may take.
     type: float
     default: 3
-  confirm_reads:
-    description: How many readings in a row have to agree.
-    type: int
-    default: 8
-  quiet_seconds:
-    description: How long these readings have to span, at least.
-    type: float
-    default: 0.3
 extends_documentation_fragment:
   - levibot.transition.api
   - levibot.transition.api.spelling
   - levibot.transition.api.tls
+  - levibot.transition.api.read_back
 attributes:
   check_mode:
     description: Only reads then, refuses what would be refused, and says what would be done.
@@ -166,11 +159,10 @@ ARGUMENTS: dict[str, Any] = {
     "positions": {"type": "str", "choices": ["flatten", "leave"], "default": "flatten"},
     "timeout_seconds": {"type": "float", "default": 15.0},
     "call_timeout_seconds": {"type": "float", "default": 3.0},
-    "confirm_reads": {"type": "int", "default": 8},
-    "quiet_seconds": {"type": "float", "default": 0.3},
     **options.CREDENTIALS,
     **options.SPELLING,
     **options.TLS,
+    **options.READ_BACK,
 }
 CENT = Decimal("0.01")
 

@@ -55,6 +55,7 @@ extends_documentation_fragment:
   - levibot.transition.kill
   - levibot.transition.api
   - levibot.transition.api.spelling
+  - levibot.transition.api.read_back
 attributes:
   check_mode:
     description: Only reads then, and says what would be done.

@@ -48,6 +48,7 @@ extends_documentation_fragment:
   - levibot.transition.kill
   - levibot.transition.api
   - levibot.transition.api.spelling
+  - levibot.transition.api.read_back
 attributes:
   check_mode:
     description: Changes nothing, and says what would change.
@@ -108,6 +109,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.levibot.transition.plugins.module_utils.edge import change
+from ansible_collections.levibot.transition.plugins.module_utils.edge.files import DIRECTORIES
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import SLOTS
 from ansible_collections.levibot.transition.plugins.module_utils.levibot import switch
 
@@ -116,7 +118,7 @@ KILLED: dict[str, Any] = {
     "options": {"projects": {"type": "list", "elements": "str", "required": True}, "live_projects": {"type": "dict", "default": {}}},
 }
 ARGUMENTS: dict[str, Any] = {
-    **change.DIRECTORIES,
+    **DIRECTORIES,
     **change.HEALTHY,
     "stable": {"type": "str", "choices": list(SLOTS)},
     "kill": {"type": "dict", "options": dict.fromkeys(SLOTS, KILLED)},

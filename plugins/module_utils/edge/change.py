@@ -15,11 +15,7 @@ from ansible_collections.levibot.transition.plugins.module_utils.edge.files impo
 from ansible_collections.levibot.transition.plugins.module_utils.edge.split import SLOTS, Canary, Split, encode, green_buckets
 from ansible_collections.levibot.transition.plugins.module_utils.http import Client, HttpError
 
-# The options of whoever changes a split. Documented in doc_fragments/edge.py.
-DIRECTORIES: dict[str, Any] = {
-    "run_dir": {"type": "path", "default": "/run/levibot"},
-    "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
-}
+# Documented in doc_fragments/edge.py.
 HEALTHY: dict[str, Any] = {
     "healthy": {
         "type": "dict",

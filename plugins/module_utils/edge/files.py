@@ -13,10 +13,15 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from .split import ALL, BLUE, GREEN, Canary, Split, decode, encode
 
+# Documented in doc_fragments/edge.py.
+DIRECTORIES: dict[str, Any] = {
+    "run_dir": {"type": "path", "default": "/run/levibot"},
+    "lib_dir": {"type": "path", "default": "/var/lib/levibot/edge"},
+}
 STABLE_TEXT = {BLUE: encode(0), GREEN: ALL}
 SETTLE_SECONDS = 1.0
 

@@ -24,6 +24,10 @@ TLS: dict[str, Any] = {
     "validate_certs": {"type": "bool", "default": True},
     "ca_file": {"type": "path"},
 }
+READ_BACK: dict[str, Any] = {
+    "confirm_reads": {"type": "int", "default": 8},
+    "quiet_seconds": {"type": "float", "default": 0.3},
+}
 
 
 def overrides(params: Mapping[str, Any]) -> dict[str, forms.Form]:

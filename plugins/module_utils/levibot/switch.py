@@ -31,8 +31,7 @@ THROWING: dict[str, Any] = {
     **options.SPELLING,
     "timeout_seconds": {"type": "float", "default": 5.0},
     "call_timeout_seconds": {"type": "float", "default": 1.0},
-    "confirm_reads": {"type": "int", "default": 8},
-    "quiet_seconds": {"type": "float", "default": 0.3},
+    **options.READ_BACK,
 }
 DEFAULT_REASON = "emergency rollback"
 WORST_ATTEMPTS = 3
