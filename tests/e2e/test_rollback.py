@@ -169,6 +169,19 @@ def test_a_candidate_that_hangs_while_stable_is_down(operator: Operator, at_ten_
     assert "Not recorded" in done.stdout
 
 
+def test_stable_is_started_where_it_is_down_though_the_edge_gets_an_answer(operator: Operator, at_ten_percent: tuple[str, str]):
+    """As behind an edge with several app hosts. Here the candidate's listener answers for both slots."""
+    stable, candidate = at_ten_percent
+    ports = operator.sandbox.ports
+    slots = {slot: {"listen": ports[f"slot_{candidate}"], "ports": {"api": ports[f"{slot}_api"]}} for slot in OTHER}
+    run(["docker", "stop", "--time", "0", f"{operator.sandbox.project}-{stable}-api-1"], check=True)
+    done = operator.rollback(levibot_slots=slots)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert operator.sandbox.canary() is None
+    assert operator.ask(stable, "/health")["status"] == "healthy"
+    assert operator.is_killed(candidate)
+
+
 def test_the_release_before_comes_back_after_its_decommission(operator: Operator, at_ten_percent: tuple[str, str]):
     old, new = at_ten_percent
     operator.play(PROMOTED, candidate=new, old=old)
