@@ -115,6 +115,9 @@ instances:
     detail:
       description: Why, in words; what the switch and the engines were like where nothing is to be explained.
       type: str
+    changed:
+      description: Whether anything had to be done.
+      type: bool
     killed:
       description: Whether the switch was on before. Null where it could not be read.
       type: bool
@@ -134,6 +137,7 @@ instances:
       project: levibot-green
       outcome: confirmed
       detail: read back as wanted
+      changed: true
       killed: false
       running: [BTC/USDT, ETH/USDT]
       processes: 2

@@ -153,6 +153,7 @@ def main() -> None:
         wanted = {"state": "thrown", "projects": killed["projects"], "live_projects": live, "unconfirmed": "end"}
         result["kill"] = throw({**params, **wanted}, check_mode=module.check_mode)
         result["changed"] = result["changed"] or result["kill"]["changed"]
+        result["diff"] = [result["diff"], *filter(None, [result["kill"].pop("diff", None)])]
     module.exit_json(**result)
 
 

@@ -42,9 +42,10 @@ all:
       blue: {{listen: 1, ports: {{api: {port}}}}}
       green: {{listen: 1, ports: {{api: {port}}}}}
   children:
-    app_hosts: {{hosts: {{app: }}}}
-    edge_hosts: {{hosts: {{e1: , e2: }}}}
+    app_hosts: {{hosts: {{{apps}}}}}
+    edge_hosts: {{hosts: {{{edges}}}}}
 """
+FLEETS = {"several": {"apps": "app: ", "edges": "e1: , e2: "}, "alone": {"apps": "e1: ", "edges": "e1: "}}
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):
@@ -67,10 +68,10 @@ class Scene:
         self.asked: set[str] = set()
         self.output = ""
 
-    def run(self, playbook: str, *arguments: str) -> int:
+    def run(self, playbook: str, *arguments: str, fleet: str = "several") -> int:
         self.asked.clear()
         done = subprocess.run(
-            ["ansible-playbook", "-i", self.path / "inventory.yml", ROOT / f"playbooks/{playbook}.yml", *arguments],
+            ["ansible-playbook", "-i", self.path / f"{fleet}.yml", ROOT / f"playbooks/{playbook}.yml", *arguments],
             cwd=self.path,
             env={
                 **os.environ,
@@ -107,8 +108,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     engine = UnixServer(str(tmp_path / "docker.sock"), Engine)
     for server in (web, engine):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    inventory = INVENTORY.format(scene=tmp_path, python=sys.executable, port=web.server_address[1])
-    (tmp_path / "inventory.yml").write_text(inventory, encoding="utf-8")
+    for name, hosts in FLEETS.items():
+        inventory = INVENTORY.format(scene=tmp_path, python=sys.executable, port=web.server_address[1], **hosts)
+        (tmp_path / f"{name}.yml").write_text(inventory, encoding="utf-8")
     (tmp_path / "app/slots/green").mkdir(parents=True)
     for edge in ("e1", "e2"):
         (tmp_path / edge / "run").mkdir(parents=True)
@@ -149,12 +151,39 @@ def test_an_edge_that_does_not_know_who_is_stable_is_not_safe_until_somebody_say
     assert scene.asked == {"green", "blue"}, "whether a live engine runs in the slot that serves is asked, too"
 
 
-def test_a_token_that_cannot_be_had_does_not_keep_the_traffic_where_it_is(scene: Scene) -> None:
-    token = "{{ lookup('ansible.builtin.file', '/nonexistent/token') }}"
-    assert scene.run("rollback", "-e", json.dumps({"levibot_admin_token": token})) != 0
-    assert scene.canaries() == [False, False]
-    assert "NOT SAFE" in scene.output
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_the_traffic_waits_for_no_token(scene: Scene, fleet: str) -> None:
+    """It is there, or not to be had, only when the canary is gone."""
+    canary = scene.path / "e1/run/canary"
+    token = f"{{{{ lookup('ansible.builtin.pipe', 'test ! -e {canary} && echo secret') }}}}"
+    assert scene.run("rollback", "-e", json.dumps({"levibot_admin_token": token}), fleet=fleet) == 0, scene.output
+    assert scene.asked == {"green"}
+    canary.write_text(TEN_PERCENT, encoding="ascii")
+    os.utime(canary, (2**32, 2**32))
+    none = "{{ lookup('ansible.builtin.file', '/nonexistent/token') }}"
+    assert scene.run("rollback", "-e", json.dumps({"levibot_admin_token": none}), fleet=fleet) != 0
+    assert not canary.exists()
     assert "/nonexistent/token" in scene.output.partition("NOT SAFE")[2]
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_a_lasting_file_that_cannot_be_read_keeps_no_canary(scene: Scene, fleet: str) -> None:
+    stable = scene.path / "e1/lib/stable"
+    stable.unlink()
+    stable.mkdir()
+    scene.run("rollback", fleet=fleet)
+    assert not scene.canaries()[0]
+    assert "stable cannot be read: Is a directory" in scene.output
+
+
+def test_a_drill_is_of_the_idle_slot_whatever_else_is_asked_for(scene: Scene) -> None:
+    for edge in ("e1", "e2"):
+        (scene.path / edge / "run/canary").unlink()
+    for slot in ("blue", "green"):
+        (scene.path / f"app/slots/{slot}").mkdir(exist_ok=True)
+        (scene.path / f"app/slots/{slot}/release").write_text("v1.8.0", encoding="ascii")
+    scene.run("rollback", "-e", "drill=true", "-e", "rollback_kill=all")
+    assert scene.asked == {"green"}, scene.output
 
 
 def test_a_drill_that_is_misspelt_is_no_rollback(scene: Scene) -> None:

@@ -45,6 +45,7 @@ class Host:
         slot.goes_live(self.container)
         self.url = url
         self.status = 200
+        self.output = ""
 
     def open_canary(self) -> None:
         self.files.write_canary(Canary(green_buckets("green", 10.0), int(time.time()) + 600))
@@ -80,6 +81,7 @@ class Host:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert TOKEN not in done.stdout + done.stderr
+        self.output = done.stdout
         return json.loads(done.stdout.partition("=> ")[2])
 
     @property
@@ -118,9 +120,11 @@ def test_traffic_and_kill_in_one_go(host: Host):
     assert (would["changed"], would["after"]["canary"], would["kill"]["confirmed"]) == (True, False, False)
     assert would["kill"]["instances"][0]["outcome"] == "planned"
     assert host.has_canary and host.trades
-    done = host.goes_back()
+    done = host.goes_back("--diff")
     assert (done["changed"], done["before"]["canary"], done["after"]["text"]) == (True, True, "blue 100.0 % (stable)")
     assert (done["kill"]["confirmed"], done["kill"]["instances"][0]["outcome"]) == (True, "confirmed")
+    assert "+blue 100.0 % (stable)" in host.output
+    assert f"+{host.container.name}: switch on, engines none running" in host.output
     assert [call["call"] for call in done["kill"]["calls"]] == ["kill", "stop_engines"]
     assert not host.has_canary and not host.trades
     again = host.goes_back()

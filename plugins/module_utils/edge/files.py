@@ -49,7 +49,10 @@ class SplitFiles:
         """Both files as they are; what is wrong with them is told, not raised."""
         stable = canary = None
         broken_stable = broken_canary = ""
-        text = _read(self.stable)
+        try:
+            text = _read(self.stable)
+        except OSError as exc:
+            text, broken_stable = None, f"{self.stable} cannot be read: {exc.strerror}"
         if text is not None:
             stable = next((slot for slot, known in STABLE_TEXT.items() if known == text), None)
             if stable is None:

@@ -60,6 +60,7 @@ class Instance:
             "project": self.container.project,
             "outcome": self.outcome,
             "detail": self.detail,
+            "changed": self.changed,
             "killed": self.first.killed,
             "running": None if self.first.running is None else list(self.first.running),
             "processes": self.processes,
