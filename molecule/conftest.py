@@ -96,7 +96,7 @@ def containers(engine: Any, site: Site) -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def snapshot(engine: Any, site: Site) -> Callable[[], dict[str, Any]]:
+def snapshot(engine: Any, site: Site, containers: Callable[[str], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     """Every file of the site with its mode, time and content, and every container, network and image of ours."""
 
     def take() -> dict[str, Any]:
@@ -108,16 +108,18 @@ def snapshot(engine: Any, site: Site) -> Callable[[], dict[str, Any]]:
                     found = path.lstat()
                     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
                     files[str(path)] = (oct(found.st_mode), found.st_mtime_ns if path.is_file() else 0, content)
-        projects = [site.slot(slot) for slot in ("blue", "green")]
         return {
             "files": files,
+            # Only ours are looked at: other tests start and remove theirs at the same time.
             "containers": sorted(
                 (item.name, item.id, item.status, item.attrs["State"]["StartedAt"])
-                for item in engine.containers.list(all=True)
-                if item.labels.get("com.docker.compose.project") in projects
+                for slot in ("blue", "green")
+                for item in containers(slot).values()
             ),
             "networks": sorted(item.id for item in engine.networks.list() if item.name.startswith(site.project)),
-            "images": sorted((item.id, tag) for item in engine.images.list() for tag in item.tags if tag.startswith(site.registry)),
+            "images": sorted(
+                (item["Id"], tag) for item in engine.api.images() for tag in item["RepoTags"] or [] if tag.startswith(site.registry)
+            ),
         }
 
     return take

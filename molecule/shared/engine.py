@@ -85,8 +85,8 @@ def clean(client: Any, registry: str, project: str) -> None:
             container.remove(force=True, v=True)
         for network in client.networks.list(filters=ours):
             network.remove()
-    for image in client.images.list():
-        for name in [*image.tags, *image.attrs.get("RepoDigests", [])]:
+    for image in client.api.images():
+        for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
             if name.startswith(f"{registry}/"):
                 with contextlib.suppress(docker.errors.ImageNotFound):  # a repository's last tag takes its digests along
                     client.images.remove(name, force=True)
