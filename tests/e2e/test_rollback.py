@@ -147,7 +147,7 @@ def test_a_kill_that_does_not_last_is_thrown_again(operator: Operator, at_ten_pe
     assert done.returncode == 0, done.stdout[-3000:]
     assert operator.is_killed(candidate)
     name = f"{operator.sandbox.project}-{candidate}-api-1"
-    assert f"{name} confirmed, came back, and was killed again: {name} confirmed" in " ".join(done.stdout.split())
+    assert f"{name} confirmed, did not last, and was killed again: {name} confirmed" in " ".join(done.stdout.split())
     recorded = [entry["data"] for entry in operator.ledger() if entry["data"].get("action") == "rollback"][-1]
     assert [one["outcome"] for one in recorded["kill"]] == ["confirmed", "confirmed"]
     assert [call["call"] for call in recorded["calls"]].count("kill") == 2
